@@ -1,0 +1,38 @@
+"""The four families of errors. Services raise them; config/api_errors.py gives them an HTTP status."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ZhixuError(Exception):
+    """An error with a stable public code. `context` holds codes and names, never personal data."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, /, **context: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.context = context
+
+
+class NotFoundError(ZhixuError):
+    code = "not_found"
+
+
+class NotPermittedError(ZhixuError):
+    code = "not_permitted"
+
+
+class ConflictError(ZhixuError):
+    code = "conflict"
+
+
+class InvalidInputError(ZhixuError):
+    code = "invalid_input"
+
+
+class AuditOutsideTransactionError(ConflictError):
+    """A trace without a transaction could stand without its change, or the other way round."""
+
+    code = "audit_outside_transaction"

@@ -1,0 +1,3 @@
+from audit.models.entries import AuditEntry
+
+__all__ = ["AuditEntry"]
