@@ -8,9 +8,13 @@ from __future__ import annotations
 EVENT_DETAILS: dict[str, frozenset[str]] = {
     "consent.granted": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
     "consent.renewed": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
-    "consent.confirmed": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
+    "consent.confirmed": frozenset(
+        {"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}
+    ),
     "consent.denied": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
-    "consent.withdrawn": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
+    "consent.withdrawn": frozenset(
+        {"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}
+    ),
     "subject.created": frozenset({"kind"}),
     "subject.changed": frozenset({"changed"}),
     "suppression.added": frozenset({"kind", "scope", "said_at", "source"}),
@@ -21,7 +25,9 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
     "campaign.approved": frozenset({"sha256"}),
     "policy.published": frozenset({"revision", "sha256"}),
     "screening.started": frozenset({"campaign", "input_sha256", "as_of"}),
-    "screening.finished": frozenset({"campaign", "rows", "allow", "deny", "hold", "defer", "invalid", "duplicates", "manifest_sha256"}),
+    "screening.finished": frozenset(
+        {"campaign", "rows", "allow", "deny", "hold", "defer", "invalid", "duplicates", "manifest_sha256"}
+    ),
     "screening.cancelled": frozenset({"campaign"}),
     "preference_link.created": frozenset({"scope"}),
     "subject.viewed": frozenset({"where"}),

@@ -32,7 +32,9 @@ class AuditEntry(models.Model):
         default_permissions = ()
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["subject_ref"], name="audit_entry_subject", condition=models.Q(subject_ref__isnull=False)),
+            models.Index(
+                fields=["subject_ref"], name="audit_entry_subject", condition=models.Q(subject_ref__isnull=False)
+            ),
             models.Index(fields=["object_kind", "object_ref"], name="audit_entry_object"),
             models.Index(fields=["type", "recorded_at"], name="audit_entry_type"),
         ]

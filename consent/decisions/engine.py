@@ -113,9 +113,7 @@ def _requirement(c: SendFacts) -> Requirement:
         third_party=Slot(SHARE_PURPOSE, None, None, recipient.id)
         if recipient and recipient.role == "INDEPENDENT"
         else None,
-        cross_border=Slot(CROSS_BORDER_PURPOSE, None, None, recipient.id)
-        if recipient and recipient.abroad
-        else None,
+        cross_border=Slot(CROSS_BORDER_PURPOSE, None, None, recipient.id) if recipient and recipient.abroad else None,
         separate_stale={p: frozenset(stale_notices(book, purpose=p, at=c.at)) for p in separate},
         retention_months=c.policy.retention_inactive_months,
         month_starts_at=start_of_day(c.today.replace(day=1)),

@@ -4,88 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime
 from functools import cached_property
 
 from consent.domain.records import EMPTY, ConsentBook, NoticeRef, Slot, State
-from consent.domain.terms import PurposeKind, Sourcing, SubjectStatus
+from consent.domain.terms import Sourcing, SubjectStatus
 from governance.domain.calendar import day_of
 from governance.domain.identifiers import IdentifierType
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    id: str
-    identifier: IdentifierType
-
-    @property
-    def uses_phone(self) -> bool:
-        return self.identifier is IdentifierType.PHONE
-
-
-@dataclass(frozen=True, slots=True)
-class DataField:
-    """A field of the data catalogue (pipl-rules section 16)."""
-
-    id: str
-    category: str
-    sensitive: bool = False
-    group: str | None = None  # sensitive group a separate consent names
-    behaviour: bool = False  # using it makes the send an automated decision
-    device: bool = False
-    source: str = ""
-    allowed_purposes: frozenset[str] = frozenset()
-    aggregate: str | None = None
-    bulk_class: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """The entrusting contract. `clauses` are the six of PIPL 21 and 59."""
-
-    clauses: tuple[str, ...]
-    valid_from: date | None
-    valid_to: date | None
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """A route for sending data abroad: `assessment`, `scc` or `cert` (PIPL 38)."""
-
-    kind: str
-    valid_from: date | None
-    valid_to: date | None
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    id: str
-    role: str  # ENTRUSTED, INDEPENDENT or JOINT
-    country: str
-    contract: Contract | None = None
-    allowed_fields: frozenset[str] | None = None  # None: no list
-    unapproved_subprocessors: bool = False
-    restricted_categories: frozenset[str] = frozenset()
-    mechanism: Mechanism | None = None
-
-    @property
-    def abroad(self) -> bool:
-        """Hong Kong, Macau and Taiwan count as abroad here (pipl-rules XB-PIA)."""
-        return self.country != "CN"
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """A personal-information impact assessment (个人信息保护影响评估) and what it covers."""
-
-    id: str
-    approved_at: datetime | None
-    expires_on: date | None
-    purposes: frozenset[str]
-    recipients: frozenset[str]
-    automated_decisions: bool
-    sensitive_groups: frozenset[str]
-    overseas: bool
+from governance.domain.register import Assessment, Channel, DataField, House, Policy, Recipient
+from governance.domain.terms import PurposeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,37 +35,6 @@ class Content:
     approval_no: str
     from_domain: str
     one_click_close: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """House rules: never law, and the officer may change them."""
-
-    revision: int
-    quiet_windows: Mapping[str, tuple[time, time]]
-    frequency_cap: Mapping[str, tuple[int, int]]  # channel → (messages, days)
-    reask_cooldown_days: int
-    retention_inactive_months: int | None
-    double_opt_in_days: int
-    optout_route_test_days: int
-    suppression_max_age_hours: int
-    bulk_thresholds: Mapping[str, int]
-    campaign_required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What the legal entity says of itself: signatures, word lists, product lists, counters."""
-
-    signatures: Mapping[str, tuple[str, ...]]  # brand → signatures
-    promotion_words: tuple[str, ...]
-    prohibited_words: tuple[str, ...]
-    absolute_words: tuple[str, ...]
-    optout_phrases: tuple[str, ...]
-    verified_domains: frozenset[str]
-    barred_for_minors: frozenset[str]
-    needing_approval: frozenset[str]
-    cross_border: Mapping[int, tuple[int, int]]  # year → (ordinary, sensitive) persons sent abroad
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from consent.decisions.engine import separate_consent_held
 from consent.decisions.facts import STRANGER, HolderFacts, Requirement, RowFacts
-from consent.domain.ages import CHILD_AGE, MINOR_AGE, birth_date, is_under
+from consent.domain.ages import CHILD_AGE, MINOR_AGE, is_under, youngest_birth
 from consent.domain.imports import Guardianship
 from consent.domain.optouts import EVERYTHING
 from consent.domain.records import EMPTY, ConsentBook, Record, Slot, stand
@@ -149,7 +149,7 @@ def _holder(person: Person, about: ContactReader, r: Requirement, book: ConsentB
     past = [record for record in person.records if record.at <= r.at]
     standing = stand(past, book=book, phone_bound_at=person.phone_bound_at)
     slot = Slot(r.purpose, r.channel.id)
-    born = max(filter(None, (birth_date(text, r.today) for text in person.births)), default=None)
+    born = youngest_birth(person.births, r.today)
     needed = {*r.strip_consents, *r.deny_consents, *filter(None, (r.third_party, r.cross_border))}
     return HolderFacts(
         status=person.status,

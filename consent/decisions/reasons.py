@@ -132,7 +132,11 @@ REASONS: dict[Reason, ReasonInfo] = {
         "Purpose, channel, field, recipient or campaign is not registered; treated as a denial",
     ),
     Reason.SUBJECT_ERASED: _info(
-        _DENY, "legal", "PIPL 47; ECL 24", "个人信息已删除或账号已注销", "The person's data is erased or the account closed"
+        _DENY,
+        "legal",
+        "PIPL 47; ECL 24",
+        "个人信息已删除或账号已注销",
+        "The person's data is erased or the account closed",
     ),
     Reason.PROCESSING_FROZEN: _info(
         _DENY,
@@ -423,9 +427,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.WX_NO_SUBSCRIPTION: _info(
         _DENY, "platform", "", "无微信订阅授权", "No WeChat subscription for this template"
     ),
-    Reason.QUOTA_EXHAUSTED: _info(
-        _DENY, "platform", "", "一次性订阅已用完", "The one-time subscriptions are used up"
-    ),
+    Reason.QUOTA_EXHAUSTED: _info(_DENY, "platform", "", "一次性订阅已用完", "The one-time subscriptions are used up"),
     Reason.WX_TEMPLATE_NO_MARKETING: _info(
         _DENY, "platform", "", "模板消息禁止营销", "Template messages must not carry marketing"
     ),

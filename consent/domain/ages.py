@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+from collections.abc import Iterable
 from datetime import date
 
 from governance.domain.calendar import birthday
@@ -40,6 +41,11 @@ def birth_date(text: str, today: date) -> date | None:
     if month and (year, month) > (today.year, today.month):
         return None
     return min(date(year, month or 12, day or last), today)
+
+
+def youngest_birth(texts: Iterable[str], today: date) -> date | None:
+    """Return the latest of several birth dates, unreadable ones left out: what protects more counts."""
+    return max(filter(None, (birth_date(text, today) for text in texts)), default=None)
 
 
 def is_under(born: date | None, age: int, today: date) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from consent.domain.ages import CHILD_AGE, birth_date, is_under
+from consent.domain.ages import CHILD_AGE, is_under, youngest_birth
 from consent.domain.records import ConsentBook, NoticeRef, Record, good_form
-from consent.domain.terms import Act, Bundle, PurposeKind, Sourcing, SubjectStatus
+from consent.domain.terms import Act, Bundle, Sourcing, SubjectStatus
 from consent.domain.vocabulary import (
     ACTS,
     BUNDLES,
@@ -24,6 +24,7 @@ from governance.domain import identifiers
 from governance.domain.calendar import day_of, start_of_day
 from governance.domain.cells import parse_day, parse_instant
 from governance.domain.identifiers import IdentifierType
+from governance.domain.terms import PurposeKind
 
 CLOCK_SKEW = timedelta(minutes=5)
 FOREVER = date(9999, 12, 31)
@@ -58,12 +59,10 @@ class Guardianship:
     purposes: frozenset[str]
     given_at: datetime
     withdrawn_at: datetime | None = None
-    never: bool = False  # a withdrawal nobody can date: it counts from the beginning
 
     def in_force(self, purpose: str, at: datetime) -> bool:
-        if self.never or purpose not in self.purposes or at < self.given_at:
-            return False
-        return self.withdrawn_at is None or at < self.withdrawn_at
+        withdrawn = self.withdrawn_at is not None and self.withdrawn_at <= at
+        return purpose in self.purposes and self.given_at <= at and not withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class ImportContext:
     member_id_pattern: str
     imported_at: datetime
     is_member: Callable[[str], bool]
-    birth_text: Callable[[str], str]
+    births: Callable[[str], Iterable[str]]
     guardianships: Callable[[str], Iterable[Guardianship]]
 
 
@@ -196,7 +195,7 @@ def _is_unguarded_child(person: PersonRef, purpose: str, at: datetime, ctx: Impo
     if person.kind is not IdentifierType.MEMBER_ID:
         return False
     day = day_of(at)
-    if not is_under(birth_date(ctx.birth_text(person.value), day), CHILD_AGE, day):
+    if not is_under(youngest_birth(ctx.births(person.value), day), CHILD_AGE, day):
         return False
     return not any(g.in_force(purpose, at) for g in ctx.guardianships(person.value))
 
@@ -221,11 +220,6 @@ class Member:
     paused_until: date | None = None
     restricted: frozenset[str] = frozenset()
     recycled_on: list[date | None] = field(default_factory=list)  # None: filled but unreadable
-
-    def birth_text(self, today: date) -> str:
-        """Return the birth date cell that makes the person youngest, or an empty text."""
-        known = [(born, text) for text in self.births if (born := birth_date(text, today))]
-        return max(known)[1] if known else ""
 
     @property
     def last_active_on(self) -> date | None:

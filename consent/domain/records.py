@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from consent.domain.terms import Act, Bundle, Control, PointKind, PurposeKind
+from consent.domain.terms import Act, Bundle, Control, PointKind
 from governance.domain.calendar import add_months, day_of
+from governance.domain.register import Purpose
+from governance.domain.terms import PurposeKind
 
 
 class Slot(NamedTuple):
@@ -56,16 +58,6 @@ class Point:
     id: str
     kind: PointKind
     double_opt_in: frozenset[str] = frozenset()  # channels that need a confirmation
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """A purpose of the register. `contains` names the narrower purposes a consent to it includes."""
-
-    id: str
-    kind: PurposeKind
-    legal_basis: str | None
-    contains: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +265,7 @@ def _fold(records: list[Record], slot: Slot, book: ConsentBook) -> State:
             refusal = r
         elif r.act is Act.GRANT:
             point = book.points.get(r.point or "")
-            if refusal and (
-                (point and point.kind is PointKind.IMPORT) or not good_form(r) or r.bundle is Bundle.TERMS
-            ):
+            if refusal and ((point and point.kind is PointKind.IMPORT) or not good_form(r) or r.bundle is Bundle.TERMS):
                 continue  # neither a migrated list nor a defective act ends a "no"
             grant = origin = r
             refusal = None

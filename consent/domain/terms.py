@@ -44,12 +44,6 @@ class Control(StrEnum):
     CONTINUE_TO_USE = "continue_to_use"
 
 
-class PurposeKind(StrEnum):
-    MARKETING = "marketing"
-    SERVICE = "service"
-    SEPARATE = "separate"
-
-
 class PointKind(StrEnum):
     """Where consent is collected; `IMPORT` is a migrated list, which never ends a "no"."""
 

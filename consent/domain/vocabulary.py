@@ -42,9 +42,7 @@ CONTROLS = {
 }
 BUNDLES = {
     word: Bundle(key)
-    for word, key in _words(
-        {"own": "独立 单独弹窗", "terms": "条款 随协议", "accept_all": "全选 一键同意"}
-    ).items()
+    for word, key in _words({"own": "独立 单独弹窗", "terms": "条款 随协议", "accept_all": "全选 一键同意"}).items()
 }
 YES = frozenset({"yes", "是", "y", "true", "1"})
 NO = frozenset({"no", "否", "n", "false", "0"})
@@ -71,9 +69,7 @@ EVERYTHING = frozenset({"全部", "所有", "*", "all"})
 ALL_MARKETING = "全部营销"
 SEND_KINDS = {
     word: SendKind(key)
-    for word, key in _words(
-        {"marketing": "营销", "service": "服务 通知", "solicitation": "征询"}
-    ).items()
+    for word, key in _words({"marketing": "营销", "service": "服务 通知", "solicitation": "征询"}).items()
 }
 NOT_SENT = frozenset({"失败", "空号", "failed"})
 WX_ACTIONS = {

@@ -1,0 +1,41 @@
+from consent.models.campaigns import Campaign, Content
+from consent.models.contacts import SendRecord, Suppression, TemplateSubscription
+from consent.models.decisions import (
+    ConsentImport,
+    Decision,
+    Job,
+    PreferenceLink,
+    Screening,
+    ScreeningRow,
+    Upload,
+)
+from consent.models.notices import CollectionPoint, Notice, NoticeTerms, NoticeVersion, SourceBatch
+from consent.models.records import ConsentRecord, ConsentState, Slot
+from consent.models.subjects import DataSubject, Guardianship, Identifier, SubjectProfile
+
+__all__ = [
+    "Campaign",
+    "CollectionPoint",
+    "ConsentImport",
+    "ConsentRecord",
+    "ConsentState",
+    "Content",
+    "DataSubject",
+    "Decision",
+    "Guardianship",
+    "Identifier",
+    "Job",
+    "Notice",
+    "NoticeTerms",
+    "NoticeVersion",
+    "PreferenceLink",
+    "Screening",
+    "ScreeningRow",
+    "SendRecord",
+    "Slot",
+    "SourceBatch",
+    "SubjectProfile",
+    "Suppression",
+    "TemplateSubscription",
+    "Upload",
+]

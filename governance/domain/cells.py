@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 from governance.domain.calendar import SHANGHAI, day_of
 
@@ -75,7 +75,7 @@ def _zone(offset: str | None) -> timezone:
     if offset is None:
         return SHANGHAI
     if offset == "Z":
-        return timezone.utc
+        return UTC
     hours, minutes = int(offset[1:3]), int(offset[-2:])
     if minutes > 59:
         raise ValueError("no such offset")

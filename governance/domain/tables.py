@@ -74,9 +74,7 @@ def open_text(path: Path) -> IO[str]:
     return path.open(encoding=file_encoding(path), newline="")
 
 
-def read_rows(
-    stream: IO[str], headers: Mapping[str, Sequence[str]], *, required: Sequence[str] = ()
-) -> Iterator[Row]:
+def read_rows(stream: IO[str], headers: Mapping[str, Sequence[str]], *, required: Sequence[str] = ()) -> Iterator[Row]:
     """Yield the data rows of a CSV stream, cells cleaned and named by column.
 
     `headers`: column → accepted headers; the column's own name is accepted too, case is ignored.

@@ -67,9 +67,7 @@ RULES: tuple[Rule, ...] = (
     HolderRule(Reason.PROCESSING_FROZEN, person.processing_frozen, Sees.PRESENT),
     HolderRule(Reason.SUBJECT_DECEASED, person.subject_deceased, Sees.PRESENT),
     HolderRule(Reason.SOURCE_UNLAWFUL, person.source_unlawful, Sees.OUT),
-    HolderRule(
-        Reason.CHILD_NO_GUARDIAN_CONSENT, person.child_no_guardian_consent, Sees.PRESENT, marketing=True
-    ),
+    HolderRule(Reason.CHILD_NO_GUARDIAN_CONSENT, person.child_no_guardian_consent, Sees.PRESENT, marketing=True),
     HolderRule(Reason.MINOR_ADM_MARKETING, person.minor_adm_marketing, Sees.PRESENT, marketing=True),
     HolderRule(Reason.PRODUCT_TO_MINOR, person.product_to_minor, Sees.PRESENT, marketing=True),
     # the person's own "no"
@@ -82,9 +80,7 @@ RULES: tuple[Rule, ...] = (
     # the consent
     HolderRule(Reason.NO_CONSENT, consent.no_consent, Sees.ENOUGH, marketing=True),
     HolderRule(Reason.CONSENT_PENDING, consent.consent_pending, Sees.ENOUGH, marketing=True),
-    HolderRule(
-        Reason.CONSENT_CHANNEL_NOT_COVERED, consent.consent_channel_not_covered, Sees.ENOUGH, marketing=True
-    ),
+    HolderRule(Reason.CONSENT_CHANNEL_NOT_COVERED, consent.consent_channel_not_covered, Sees.ENOUGH, marketing=True),
     HolderRule(Reason.CONSENT_INVALID_FORM, consent.consent_invalid_form, Sees.ENOUGH, marketing=True),
     HolderRule(Reason.CONSENT_BUNDLED, consent.consent_bundled, Sees.ENOUGH, marketing=True),
     HolderRule(Reason.CONSENT_SCOPE_CHANGED, consent.consent_scope_changed, Sees.ENOUGH, marketing=True),
@@ -92,9 +88,7 @@ RULES: tuple[Rule, ...] = (
     HolderRule(Reason.CONSENT_NO_EVIDENCE, consent.consent_no_evidence, Sees.ENOUGH, marketing=True),
     # the use of data
     SendRule(Reason.NO_LEGAL_BASIS, data_use.no_legal_basis),
-    SendRule(
-        Reason.BASIS_NOT_ALLOWED_FOR_MARKETING, data_use.basis_not_allowed_for_marketing, marketing=True
-    ),
+    SendRule(Reason.BASIS_NOT_ALLOWED_FOR_MARKETING, data_use.basis_not_allowed_for_marketing, marketing=True),
     SendRule(Reason.FIELD_PURPOSE_MISMATCH, data_use.field_purpose_mismatch),
     SendRule(Reason.CCTV_PURPOSE, data_use.cctv_purpose),
     SendRule(Reason.SENSITIVE_NOT_NECESSARY, data_use.sensitive_not_necessary),
@@ -117,9 +111,7 @@ RULES: tuple[Rule, ...] = (
     SendRule(Reason.PIA_MISSING, accountability.pia_missing),
     HolderRule(Reason.PERSONALISATION_OFF, person.personalisation_off, Sees.PRESENT, marketing=True),
     SendRule(Reason.ADM_NO_OPTION, accountability.adm_no_option, marketing=True),
-    SendRule(
-        Reason.PRICE_DISCRIMINATION_REVIEW, accountability.price_discrimination_review, marketing=True
-    ),
+    SendRule(Reason.PRICE_DISCRIMINATION_REVIEW, accountability.price_discrimination_review, marketing=True),
     SendRule(Reason.AGGREGATED_SENSITIVE, data_use.aggregated_sensitive),
     HolderRule(Reason.RETENTION_EXPIRED, person.retention_expired, Sees.OUT, marketing=True),
     SendRule(Reason.CAMPAIGN_NOT_APPROVED, accountability.campaign_not_approved),

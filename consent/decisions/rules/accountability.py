@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from consent.decisions.facts import Assessment, SendFacts
+from consent.decisions.facts import SendFacts
 from consent.domain.terms import Severity
 from governance.domain.calendar import SHANGHAI
+from governance.domain.register import Assessment
 
 DENY, HOLD, DEFER = Severity.DENY, Severity.HOLD, Severity.DEFER
 

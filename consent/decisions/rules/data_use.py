@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from consent.decisions.facts import SendFacts
-from consent.domain.terms import PurposeKind, Severity
+from consent.domain.terms import Severity
+from governance.domain.terms import PurposeKind
 
 DENY, HOLD = Severity.DENY, Severity.HOLD
 CONSENT_BASES = ("consent", "request")

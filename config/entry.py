@@ -1,0 +1,64 @@
+"""Start Django for a command, with a database to talk to."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from config.bootstrap import ROOT, fail
+from config.embedded import Cluster, PostgresError
+
+NEEDS_NO_DATABASE = {
+    "makemessages",
+    "compilemessages",
+    "help",
+    "--help",
+    "version",
+    "--version",
+    "rules_doc",
+    "collectstatic",
+}
+STATE = Path(os.environ.get("ZHIXU_HOME", ROOT / ".zhixu"))
+
+
+def main(argv: list[str]) -> None:
+    command = argv[1] if len(argv) > 1 else "help"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.development")
+    if command == "test":
+        _run_tests(argv[2:])
+    if "DATABASE_URL" not in os.environ and command not in NEEDS_NO_DATABASE:
+        _start_cluster(throwaway=command == "samples_verify")
+
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(argv)
+
+
+def _run_tests(args: list[str]) -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
+    os.chdir(ROOT)
+    import pytest
+
+    sys.exit(pytest.main(args))
+
+
+def _start_cluster(*, throwaway: bool) -> None:
+    """Start our own server and stop it with this process, if this process started it."""
+    folder = Path(tempfile.mkdtemp(prefix="zhixu-")) if throwaway else STATE / "postgres"
+    if throwaway:
+        folder.chmod(0o755)
+    try:
+        cluster = Cluster(folder, throwaway=throwaway)
+        started = cluster.start()
+    except PostgresError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"PostgreSQL cannot be started: {error}. Set DATABASE_URL to use a server of your own.")
+    if started:
+        atexit.register(cluster.stop)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ["DATABASE_URL"] = cluster.url

@@ -1,0 +1,15 @@
+"""For trying out and developing on one machine. Never for real people's data."""
+
+from __future__ import annotations
+
+from config.settings.base import *  # noqa: F403
+from config.settings.base import ZHIXU
+
+SECRET_KEY = "development-only-not-a-secret-000000000000000000000000000000000000"
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", "testserver"]
+ZHIXU = ZHIXU | {"KEYRING_AUTOCREATE": True}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True

@@ -1,0 +1,176 @@
+"""The projection of the consent ledger: written with every change, rebuilt and verified on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from consent.domain.records import Slot, Standing, State, stand
+from consent.models import ConsentState, DataSubject, Identifier
+from consent.models import Slot as SlotRow
+from consent.selectors.records import records_for
+from consent.selectors.register import LiveRegister, register_live
+from governance.domain.identifiers import IdentifierType
+
+_BATCH = 5_000
+
+_COLUMNS = {
+    "slot_id": "int",
+    "subject_id": "bigint",
+    "grant_id": "bigint",
+    "grant_purpose_id": "bigint",
+    "notice_version_id": "bigint",
+    "origin_at": "timestamptz",
+    "refusal_id": "bigint",
+    "refused_at": "timestamptz",
+    "confirmed": "bool",
+    "bad_form": "bool",
+    "bundled": "bool",
+    "no_evidence": "bool",
+    "expires_on": "date",
+    "declared": "int",
+    "lift_at": "timestamptz",
+    "narrower": "bool",
+}
+_VALUES = [name for name in _COLUMNS if name not in ("slot_id", "subject_id")]
+_NEW = "unnest(" + ", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values()) + f") AS n({', '.join(_COLUMNS)})"
+_UPSERT = f"""
+    INSERT INTO consent_state ({", ".join(_COLUMNS)}) SELECT * FROM {_NEW}
+    ON CONFLICT (slot_id, subject_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}
+    WHERE ({", ".join(f"consent_state.{name}" for name in _VALUES)})
+        IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _VALUES)})
+"""  # noqa: S608 - column names of our own
+_DROP_OTHERS = """
+    DELETE FROM consent_state s WHERE s.subject_id = ANY(%s)
+    AND NOT EXISTS (SELECT FROM unnest(%s::int[], %s::bigint[]) AS n(slot_id, subject_id)
+                    WHERE n.slot_id = s.slot_id AND n.subject_id = s.subject_id)
+"""
+_SET_GRANTED = """
+    UPDATE consent_subject s SET granted = string_to_array(nullif(n.granted, ''), ',')::bigint[]
+    FROM unnest(%s::bigint[], %s::text[]) AS n(id, granted)
+    WHERE s.id = n.id AND s.granted IS DISTINCT FROM string_to_array(nullif(n.granted, ''), ',')::bigint[]
+"""
+
+StateRow = tuple[object, ...]
+
+
+def states_project(subject_ids: Collection[int], register: LiveRegister) -> None:
+    """Fold these people's records anew and store where they stand. In the caller's transaction, people locked."""
+    ids = list(subject_ids)
+    rows, granted = _expected(ids, register)
+    columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _COLUMNS]
+    with connection.cursor() as cursor:
+        if rows:
+            cursor.execute(_UPSERT, columns)
+        cursor.execute(_DROP_OTHERS, [ids, columns[0], columns[1]])
+        cursor.execute(_SET_GRANTED, [list(granted), list(granted.values())])
+
+
+def _expected(ids: Collection[int], register: LiveRegister) -> tuple[list[StateRow], dict[int, str]]:
+    records = records_for(ids, register)
+    bound = phone_bound_at(ids)
+    book = register.rules.book
+    standings = {
+        key: stand(records.get(key, ()), book=book, phone_bound_at=bound.get(key)) for key in ids
+    }
+    slots = _slot_keys({slot for standing in standings.values() for slot in (*standing.states, *standing.narrower)}, register)
+    rows = [row for key, standing in standings.items() for row in _rows(key, standing, slots, register)]
+    keys = register.governed.purpose_keys
+    granted = {
+        key: ",".join(map(str, sorted(keys[purpose] for purpose in standing.granted)))
+        for key, standing in standings.items()
+    }
+    return rows, granted
+
+
+def phone_bound_at(ids: Collection[int]) -> dict[int, datetime]:
+    """Return when each person's phone was bound, where that is known. Of several phones the latest counts."""
+    phones = Identifier.objects.filter(
+        subject_id__in=ids, type=IdentifierType.PHONE, bound_at__isnull=False
+    ).order_by("bound_at")
+    return dict(phones.values_list("subject_id", "bound_at"))
+
+
+def _rows(key: int, standing: Standing, slots: Mapping[Slot, int], register: LiveRegister) -> Iterator[StateRow]:
+    for slot, state in standing.states.items():
+        yield (slots[slot], key, *_values(state, register), False)
+    for slot in standing.narrower:
+        yield (slots[slot], key, *_values(State(), register), True)
+
+
+def _values(state: State, register: LiveRegister) -> StateRow:
+    grant, refusal = state.grant, state.refusal
+    return (
+        grant.seq if grant else None,
+        register.governed.purpose_keys[state.grant_purpose] if state.grant_purpose else None,
+        register.notice_keys[grant.notice] if grant and grant.notice else None,
+        state.origin_at,
+        refusal.seq if refusal else None,
+        refusal.at if refusal else None,
+        state.confirmed,
+        state.bad_form,
+        state.bundled,
+        state.no_evidence,
+        state.expires_on,
+        state.declared,
+        state.lift_at,
+    )
+
+
+def _slot_keys(slots: Collection[Slot], register: LiveRegister) -> dict[Slot, int]:
+    """Return the database keys of slots, making those that are missing."""
+    known = {slot: register.slot_keys[slot] for slot in slots if slot in register.slot_keys}
+    governed = register.governed
+    for slot in slots:
+        if slot not in known:
+            row, _ = SlotRow.objects.get_or_create(
+                purpose_id=governed.purpose_keys[slot.purpose],
+                channel_id=governed.channel_keys[slot.channel] if slot.channel else None,
+                field_group=slot.field_group or "",
+                recipient_id=governed.recipient_keys[slot.recipient] if slot.recipient else None,
+            )
+            known[slot] = row.pk
+    return known
+
+
+def states_rebuild() -> int:
+    """Fold the whole ledger anew, a batch of people at a time, each locked. Returns the number of people."""
+    count = 0
+    for ids in _batches():
+        with transaction.atomic():
+            list(DataSubject.objects.select_for_update().filter(id__in=ids).order_by("id").values_list("id"))
+            states_project(ids, register_live())
+        count += len(ids)
+    return count
+
+
+def states_verify() -> Iterator[str]:
+    """Compare the stored states with the ledger. Yields one line for each difference, naming person and slot."""
+    for ids in _batches():
+        register = register_live()
+        expected, granted = _expected(ids, register)
+        wanted = {row[:2]: row[2:] for row in expected}
+        stored = {
+            row[:2]: row[2:]
+            for row in ConsentState.objects.filter(subject_id__in=ids).values_list(*_COLUMNS)
+        }
+        people = {
+            key: (ref, ",".join(map(str, held or [])))
+            for key, ref, held in DataSubject.objects.filter(id__in=ids).values_list("id", "ref", "granted")
+        }
+        for place in sorted(set(wanted) | set(stored)):
+            if wanted.get(place) != stored.get(place):
+                kind = "missing" if place not in stored else "unfounded" if place not in wanted else "different"
+                yield f"{kind} state: person {people[place[1]][0]}, slot {place[0]}"
+        for key, (ref, held) in people.items():
+            if held != granted[key]:
+                yield f"different granted purposes: person {ref}"
+
+
+def _batches() -> Iterator[list[int]]:
+    last = 0
+    while ids := list(DataSubject.objects.filter(id__gt=last).order_by("id").values_list("id", flat=True)[:_BATCH]):
+        yield ids
+        last = ids[-1]

@@ -1,0 +1,289 @@
+"""People: created, merged from exports, found by their identifiers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from audit.actors import Actor
+from audit.domain.ids import uuid7s
+from audit.services.record import Event, audit_record_many
+from consent.domain.ages import CHILD_AGE, MINOR_AGE, youngest_birth
+from consent.domain.imports import Member, sourcing_of
+from consent.models import DataSubject, Identifier, SubjectProfile
+from consent.places import identifier_place, profile_place
+from consent.selectors.register import LiveRegister
+from consent.services.states import states_project
+from governance.crypto.blind_index import lookup_maker, lookup_version
+from governance.crypto.envelope import FieldKey
+from governance.domain.calendar import birthday, day_of
+from governance.domain.identifiers import IdentifierType
+from governance.services.keys import data_keys_ensure
+
+_MEMBER_CONTACTS = (
+    (IdentifierType.MEMBER_ID, "member_id"),
+    (IdentifierType.PHONE, "phone"),
+    (IdentifierType.EMAIL, "email"),
+    (IdentifierType.WECHAT_OPENID, "wechat_openid"),
+)
+_WIDELY_LISTED = """
+    UPDATE consent_subject s SET widely_listed = true
+    FROM consent_identifier i JOIN consent_suppression x ON x.lookup = i.lookup AND x.type = i.type
+    WHERE s.id = i.subject_id AND NOT s.widely_listed AND (x.channel_id IS NULL OR x.type = %s) AND i.{column} = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewIdentifier:
+    """One identifier to store, canonical value in clear."""
+
+    subject_id: int
+    subject_ref: UUID
+    kind: IdentifierType
+    value: str
+    bound_at: datetime | None = None
+    lost_on: date | None = None
+    verified_at: datetime | None = None
+    app: str = ""
+
+
+@transaction.atomic
+def members_store(members: Sequence[Member], *, register: LiveRegister, actor: Actor, at: datetime) -> int:
+    """Create or refresh members as merged from an export. Returns how many people were written.
+
+    A person known already (by member id) keeps his records; what protects him is only ever added.
+    """
+    make = lookup_maker(IdentifierType.MEMBER_ID)
+    lookups = {member.member_id: make(member.member_id) for member in members}
+    known = dict(
+        Identifier.objects.filter(type=IdentifierType.MEMBER_ID, lookup__in=lookups.values()).values_list(
+            "lookup", "subject_id"
+        )
+    )
+    known = {bytes(value): key for value, key in known.items()}
+    fresh = [member for member in members if lookups[member.member_id] not in known]
+    created = subjects_create(len(fresh), is_guest=False, actor=actor, at=at)
+    subjects = {member.member_id: subject for member, subject in zip(fresh, created, strict=True)}
+    old = {s.id: s for s in DataSubject.objects.select_for_update().filter(id__in=known.values()).order_by("id")}
+    for member in members:
+        if member.member_id not in subjects:
+            subjects[member.member_id] = old[known[lookups[member.member_id]]]
+    today = day_of(at)
+    for member in members:
+        _describe(subjects[member.member_id], member, register, today)
+    _save_heads(list(subjects.values()))
+    identifiers_add(
+        [
+            NewIdentifier(
+                subjects[m.member_id].id,
+                subjects[m.member_id].ref,
+                kind,
+                value,
+                bound_at=m.phone_bound_at if kind is IdentifierType.PHONE else None,
+                lost_on=m.lost_on if kind is IdentifierType.PHONE else None,
+            )
+            for m in members
+            for kind, name in _MEMBER_CONTACTS
+            if (value := getattr(m, name))
+        ]
+    )
+    _save_profiles([(subjects[m.member_id], m) for m in members])
+    if old:
+        states_project(list(old), register)  # a phone bound anew ends what was agreed on it before
+    changed = [s for s in subjects.values() if s.id in old]
+    audit_record_many(
+        actor=actor,
+        at=at,
+        events=[
+            Event("subject.changed", subject=s.ref, version=s.version, details={"changed": "import"}) for s in changed
+        ],
+    )
+    return len(members)
+
+
+def subjects_create(count: int, *, is_guest: bool, actor: Actor, at: datetime) -> list[DataSubject]:
+    """Create people nobody knows anything of yet, with a data key each. In the caller's transaction."""
+    refs = uuid7s(count)
+    subjects = DataSubject.objects.bulk_create(
+        [DataSubject(ref=ref, is_guest=is_guest, version=1) for ref in refs], batch_size=5000
+    )
+    data_keys_ensure(refs)
+    audit_record_many(
+        actor=actor,
+        at=at,
+        events=[
+            Event("subject.created", subject=ref, version=1, details={"kind": "guest" if is_guest else "member"})
+            for ref in refs
+        ],
+    )
+    return subjects
+
+
+def _describe(subject: DataSubject, member: Member, register: LiveRegister, today: date) -> None:
+    keys = register.governed.purpose_keys
+    book = register.rules.book
+    restricted = {wide for purpose in member.restricted for wide in (purpose, *book.wider(purpose))}
+    born = youngest_birth(member.births, today)
+    subject.status |= int(member.status)
+    subject.sourcing = sourcing_of(member.batches, register.source_batches).value
+    subject.last_active_on = max(filter(None, (subject.last_active_on, member.last_active_on)), default=None)
+    subject.child_until = _still(born, CHILD_AGE, today)
+    subject.minor_until = _still(born, MINOR_AGE, today)
+    subject.personalisation_off_at = member.personalisation_off_at or subject.personalisation_off_at
+    subject.paused_until = max(filter(None, (subject.paused_until, member.paused_until)), default=None)
+    added = {keys[purpose] for purpose in restricted}
+    subject.restricted = sorted(added | set(subject.restricted or [])) or None
+    if subject.version > 1:
+        subject.version += 1
+
+
+def _still(born: date | None, age: int, today: date) -> date | None:
+    """Return the last day a person is under `age`, or None once it is over: adults' birthdays stay sealed."""
+    last = birthday(born, age) if born else None
+    return last if last and last >= today else None
+
+
+_HEAD = (
+    "version",
+    "status",
+    "sourcing",
+    "last_active_on",
+    "child_until",
+    "minor_until",
+    "personalisation_off_at",
+    "paused_until",
+    "restricted",
+)
+
+
+def _save_heads(subjects: list[DataSubject]) -> None:
+    DataSubject.objects.bulk_update(subjects, _HEAD, batch_size=1000)
+
+
+def _save_profiles(pairs: list[tuple[DataSubject, Member]]) -> None:
+    keys = data_keys_ensure([subject.ref for subject, _ in pairs])
+    SubjectProfile.objects.bulk_create(
+        [
+            SubjectProfile(
+                subject=subject,
+                name=_sealed(keys[subject.ref], subject.ref, "name", member.name),
+                gender=_sealed(keys[subject.ref], subject.ref, "gender", member.gender),
+                births=_sealed(keys[subject.ref], subject.ref, "births", "|".join(_unique(member.births))),
+                batches=member.batches,
+            )
+            for subject, member in pairs
+        ],
+        batch_size=2000,
+        update_conflicts=True,
+        unique_fields=["subject"],
+        update_fields=["name", "gender", "births", "batches"],
+    )
+
+
+def _sealed(key: FieldKey, subject: UUID, column: str, value: str) -> bytes | None:
+    return key.seal(value, profile_place(column, subject)) if value else None
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]
+
+
+def identifiers_add(new: Sequence[NewIdentifier]) -> None:
+    """Store identifiers, sealed and by look-up value; one a person has already is refreshed. One COPY."""
+    if not new:
+        return
+    makers = {kind: lookup_maker(kind) for kind in {item.kind for item in new}}
+    keys = data_keys_ensure({item.subject_ref for item in new})
+    version = lookup_version()
+    noise = os.urandom(12 * len(new))
+    rows = []
+    for place, (row_id, item) in enumerate(zip(uuid7s(len(new)), new, strict=True)):
+        sealed = keys[item.subject_ref].seal(
+            item.value, identifier_place(row_id, item.subject_ref), noise[12 * place : 12 * place + 12]
+        )
+        rows.append(
+            Identifier(
+                id=row_id,
+                subject_id=item.subject_id,
+                type=item.kind.value,
+                app=item.app,
+                lookup=makers[item.kind](item.value),
+                key_version=version,
+                sealed=sealed,
+                bound_at=item.bound_at,
+                lost_on=item.lost_on,
+                verified_at=item.verified_at,
+            )
+        )
+    existing = {
+        (row.subject_id, row.type, bytes(row.lookup)): row
+        for row in Identifier.objects.filter(subject_id__in={item.subject_id for item in new})
+    }
+    Identifier.objects.bulk_create(
+        [row for row in rows if (row.subject_id, row.type, row.lookup) not in existing], batch_size=2000
+    )
+    refreshed = []
+    for row in rows:
+        held = existing.get((row.subject_id, row.type, bytes(row.lookup)))
+        if held and (held.bound_at, held.lost_on) != (row.bound_at or held.bound_at, row.lost_on or held.lost_on):
+            held.bound_at, held.lost_on = row.bound_at or held.bound_at, row.lost_on or held.lost_on
+            refreshed.append(held)
+    Identifier.objects.bulk_update(refreshed, ["bound_at", "lost_on"], batch_size=1000)
+    _mark("subject_id", list({item.subject_id for item in new}))
+
+
+def holders_mark(lookups: Collection[bytes]) -> None:
+    """Note on the people who hold these identifiers that wide refusals may touch them."""
+    if lookups:
+        _mark("lookup", list(lookups))
+
+
+def _mark(column: str, values: list[object] | list[int] | list[bytes]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_WIDELY_LISTED.format(column=column), [IdentifierType.MEMBER_ID.value, values])
+
+
+def guests_ensure(
+    contacts: Iterable[tuple[IdentifierType, str]], *, actor: Actor, at: datetime
+) -> dict[tuple[IdentifierType, str], int]:
+    """Return the guest of each phone or e-mail, creating those that are missing. In the caller's transaction.
+
+    A guest is somebody known by one contact only; members who hold the same contact stay other people.
+    """
+    wanted = dict.fromkeys(contacts)
+    lookups = {contact: lookup_maker(contact[0])(contact[1]) for contact in wanted}
+    found = _guests(lookups)
+    missing = [contact for contact in wanted if contact not in found]
+    if missing:
+        created = subjects_create(len(missing), is_guest=True, actor=actor, at=at)
+        identifiers_add(
+            [
+                NewIdentifier(subject.id, subject.ref, kind, value)
+                for subject, (kind, value) in zip(created, missing, strict=True)
+            ]
+        )
+        found |= {contact: subject.id for contact, subject in zip(missing, created, strict=True)}
+    return found
+
+
+def _guests(lookups: Mapping[tuple[IdentifierType, str], bytes]) -> dict[tuple[IdentifierType, str], int]:
+    rows = Identifier.objects.filter(lookup__in=lookups.values(), subject__is_guest=True)
+    held = {(kind, bytes(value)): key for kind, value, key in rows.values_list("type", "lookup", "subject_id")}
+    return {
+        contact: held[contact[0].value, value]
+        for contact, value in lookups.items()
+        if (contact[0].value, value) in held
+    }
+
+
+def members_find(member_ids: Iterable[str]) -> dict[str, int]:
+    """Return the person behind each member id that is known."""
+    make = lookup_maker(IdentifierType.MEMBER_ID)
+    lookups = {make(member_id): member_id for member_id in member_ids}
+    rows = Identifier.objects.filter(type=IdentifierType.MEMBER_ID, lookup__in=lookups)
+    return {lookups[bytes(value)]: key for value, key in rows.values_list("lookup", "subject_id")}
