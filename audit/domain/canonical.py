@@ -24,21 +24,23 @@ def canonical_json(value: object) -> bytes:
 
 
 def _check(value: object) -> None:
-    if value is None or isinstance(value, (bool, str)):
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
         return
-    if isinstance(value, int):
-        if abs(value) > _MAX_INTEGER:
+    if kind is int:
+        if abs(value) > _MAX_INTEGER:  # type: ignore[arg-type]
             raise ValueError("integer beyond 2**53")
-    elif isinstance(value, (list, tuple)):
-        for item in value:
+    elif kind is list or kind is tuple:
+        for item in value:  # type: ignore[attr-defined]
             _check(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str) or not key.isascii():
+    elif kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str or not key.isascii():
                 raise ValueError("keys are ASCII text")
-            _check(item)
+            if type(item) is not str:
+                _check(item)
     else:
-        raise ValueError(f"no canonical form for {type(value).__name__}")
+        raise ValueError(f"no canonical form for {kind.__name__}")
 
 
 def leaf_hash(body: bytes) -> bytes:

@@ -12,11 +12,11 @@ from django.conf import settings
 from django.db import connection
 
 from audit.actors import Actor
+from audit.bulk import copy_rows
 from audit.domain.canonical import MAX_BODY_BYTES, canonical_json, leaf_hash
 from audit.domain.details import checked_details
 from audit.domain.ids import uuid7s
 from audit.errors import AuditOutsideTransactionError
-from audit.models import AuditEntry
 
 _COLUMNS = (
     "id",
@@ -64,12 +64,8 @@ def audit_record_many(*, actor: Actor, at: datetime, events: Iterable[Event], re
     batch = list(events)
     ids = uuid7s(len(batch))
     rows = [_row(entry_id, event, actor, at, request_id) for entry_id, event in zip(ids, batch, strict=True)]
-    if len(rows) == 1:
-        AuditEntry.objects.bulk_create([AuditEntry(**dict(zip(_COLUMNS, rows[0], strict=True)))])
-    elif rows:
-        with connection.cursor() as cursor, cursor.copy(f"COPY audit_entry ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+    if rows:
+        copy_rows("audit_entry", _COLUMNS, rows)
     return ids
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from consent.domain.ages import CHILD_AGE, is_under, youngest_birth
 from consent.domain.records import ConsentBook, NoticeRef, Record, good_form
-from consent.domain.terms import Act, Bundle, Sourcing, SubjectStatus
+from consent.domain.terms import NO, Act, Bundle, Sourcing, SubjectStatus
 from consent.domain.vocabulary import (
     ACTS,
     BUNDLES,
@@ -99,7 +99,7 @@ def judge_consent_row(cells: Cells | None, *, seq: int, ref: str, ctx: ImportCon
     if person is None or act is None or at is None or at > ctx.imported_at + CLOCK_SKEW:
         return RowError.E_INPUT
     read = _read(cells, act, at, seq, ref, ctx)
-    if act.is_no:
+    if act in NO:
         return Accepted(person, read.record)
     error = _papers_missing(cells, read, person, ctx)
     return error or Accepted(person, read.record)

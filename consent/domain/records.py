@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from consent.domain.terms import Act, Bundle, Control, PointKind
+from consent.domain.terms import ACT_ORDER, NO, Act, Bundle, Control, PointKind
 from governance.domain.calendar import add_months, day_of
 from governance.domain.register import Purpose
 from governance.domain.terms import PurposeKind
@@ -176,7 +176,7 @@ def stand(records: Iterable[Record], *, book: ConsentBook, phone_bound_at: datet
     `phone_bound_at`: what was agreed before it on a channel that uses the phone was said about another
     number and does not count; refusals stay.
     """
-    ordered = sorted(records, key=lambda r: (r.at, r.act.order, r.seq))
+    ordered = sorted(records, key=lambda r: (r.at, ACT_ORDER[r.act], r.seq))
     general = [r for r in ordered if not r.separate]
     states: dict[Slot, State] = {}
     for slot in _general_slots(general, book):
@@ -187,7 +187,7 @@ def stand(records: Iterable[Record], *, book: ConsentBook, phone_bound_at: datet
     granted = {slot.purpose for slot, state in states.items() if state.granted}
     granted |= {narrow for purpose in granted for narrow in book.purposes[purpose].contains}
     narrower = _fill_from_neighbours(states, book)
-    for slot in dict.fromkeys(_separate_slot(r) for r in ordered if r.separate and not r.act.is_no):
+    for slot in dict.fromkeys(_separate_slot(r) for r in ordered if r.separate and not r.act in NO):
         state = _fold([r for r in ordered if _touches_separate(r, slot)], slot, book)
         if not state.empty:
             states[slot] = state
@@ -198,7 +198,7 @@ def _general_slots(general: list[Record], book: ConsentBook) -> list[Slot]:
     slots: dict[Slot, None] = {}
     for record in general:
         purposes = [record.purpose] if record.purpose else book.marketing_purposes
-        if record.act.is_no and record.purpose:
+        if record.act in NO and record.purpose:
             purposes = [record.purpose, *book.wider(record.purpose)]
         for purpose in purposes:
             for channel in [record.channel] if record.channel else book.channels:
@@ -214,7 +214,7 @@ def _general_state(general: list[Record], slot: Slot, book: ConsentBook, phone_f
     def belongs(r: Record) -> bool:
         if r.channel is not None and r.channel != slot.channel:
             return False
-        if r.act.is_no:
+        if r.act in NO:
             return r.purpose in heard or (r.purpose is None and marketing)
         return r.purpose == slot.purpose and not (phone_from and r.at < phone_from)
 
@@ -245,8 +245,8 @@ def _separate_slot(record: Record) -> Slot:
 
 def _touches_separate(record: Record, slot: Slot) -> bool:
     if not record.separate:
-        return record.act.is_no and record.purpose is None and record.channel is None
-    if not record.act.is_no:
+        return record.act in NO and record.purpose is None and record.channel is None
+    if not record.act in NO:
         return _separate_slot(record) == slot
     return (
         record.purpose in (None, slot.purpose)
@@ -261,7 +261,7 @@ def _fold(records: list[Record], slot: Slot, book: ConsentBook) -> State:
     refusal: Record | None = None
     confirmed = False
     for r in records:
-        if r.act.is_no:
+        if r.act in NO:
             refusal = r
         elif r.act is Act.GRANT:
             point = book.points.get(r.point or "")

@@ -14,14 +14,10 @@ class Act(StrEnum):
     DENY = "deny"
     WITHDRAW = "withdraw"
 
-    @property
-    def is_no(self) -> bool:
-        return self in (Act.DENY, Act.WITHDRAW)
 
-    @property
-    def order(self) -> int:
-        """The order of acts of the same instant: the "no" is heard last, so it wins."""
-        return _ACT_ORDER[self]
+NO = frozenset({Act.DENY, Act.WITHDRAW})
+ACT_ORDER = {Act.GRANT: 0, Act.RENEW: 1, Act.CONFIRM: 2, Act.DENY: 3, Act.WITHDRAW: 3}
+"""The order of acts of the same instant: the "no" is heard last, so it wins."""
 
 
 class Bundle(StrEnum):
@@ -119,5 +115,4 @@ class Severity(StrEnum):
         return _RANK[self]
 
 
-_ACT_ORDER = {Act.GRANT: 0, Act.RENEW: 1, Act.CONFIRM: 2, Act.DENY: 3, Act.WITHDRAW: 3}
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}

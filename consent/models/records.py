@@ -45,18 +45,24 @@ class ConsentRecord(models.Model):
     subject = models.ForeignKey(DataSubject, models.PROTECT, related_name="consent_records", verbose_name=_("person"))
     subject_version = models.IntegerField(_("person's version"))
     act = models.CharField(_("act"), max_length=10, choices=choices(Act))
-    purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="+", null=True, verbose_name=_("purpose"))
-    channel = models.ForeignKey(Channel, models.PROTECT, related_name="+", null=True, verbose_name=_("channel"))
+    purpose = models.ForeignKey(
+        Purpose, models.PROTECT, related_name="+", null=True, db_index=False, verbose_name=_("purpose")
+    )
+    channel = models.ForeignKey(
+        Channel, models.PROTECT, related_name="+", null=True, db_index=False, verbose_name=_("channel")
+    )
     separate = models.BooleanField(_("separate consent"), default=False)
     field_group = models.CharField(_("sensitive group"), max_length=40, blank=True)
-    recipient = models.ForeignKey(Recipient, models.PROTECT, related_name="+", null=True, verbose_name=_("recipient"))
+    recipient = models.ForeignKey(
+        Recipient, models.PROTECT, related_name="+", null=True, db_index=False, verbose_name=_("recipient")
+    )
     said_at = models.DateTimeField(_("said at"))
     recorded_at = models.DateTimeField(_("recorded at"))
     point = models.ForeignKey(
-        CollectionPoint, models.PROTECT, related_name="+", null=True, verbose_name=_("collection point")
+        CollectionPoint, models.PROTECT, related_name="+", null=True, db_index=False, verbose_name=_("collection point")
     )
     notice_version = models.ForeignKey(
-        NoticeVersion, models.PROTECT, related_name="+", null=True, verbose_name=_("notice")
+        NoticeVersion, models.PROTECT, related_name="+", null=True, db_index=False, verbose_name=_("notice")
     )
     language = models.CharField(_("language"), max_length=10, blank=True)
     text_hash = models.CharField(_("text hash"), max_length=64, blank=True)
@@ -100,17 +106,26 @@ class ConsentRecord(models.Model):
 class ConsentState(models.Model):
     """Where a person stands in one slot: the fold of his records, written with them, rebuildable at any time.
 
-    No row means never asked. A row without grant and refusal only notes that a narrower purpose is granted.
+    A projection: its other references carry no constraint of their own, `states_verify` compares them with the
+    ledger. No row means never asked. A row without grant and refusal only notes that a narrower purpose is granted.
     """
 
     pk = models.CompositePrimaryKey("slot_id", "subject_id")
     slot = models.ForeignKey(Slot, models.PROTECT, related_name="+", db_index=False)
     subject = models.ForeignKey(DataSubject, models.CASCADE, related_name="consent_states")
-    grant = models.ForeignKey(ConsentRecord, models.PROTECT, related_name="+", null=True, db_index=False)
-    grant_purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="+", null=True, db_index=False)
-    notice_version = models.ForeignKey(NoticeVersion, models.PROTECT, related_name="+", null=True, db_index=False)
+    grant = models.ForeignKey(
+        ConsentRecord, models.PROTECT, related_name="+", null=True, db_index=False, db_constraint=False
+    )
+    grant_purpose = models.ForeignKey(
+        Purpose, models.PROTECT, related_name="+", null=True, db_index=False, db_constraint=False
+    )
+    notice_version = models.ForeignKey(
+        NoticeVersion, models.PROTECT, related_name="+", null=True, db_index=False, db_constraint=False
+    )
     origin_at = models.DateTimeField(null=True)
-    refusal = models.ForeignKey(ConsentRecord, models.PROTECT, related_name="+", null=True, db_index=False)
+    refusal = models.ForeignKey(
+        ConsentRecord, models.PROTECT, related_name="+", null=True, db_index=False, db_constraint=False
+    )
     refused_at = models.DateTimeField(null=True)
     confirmed = models.BooleanField(default=False)
     bad_form = models.BooleanField(default=False)

@@ -52,7 +52,7 @@ _NOTHING = ContactFacts()
 
 def past_of(contacts: Collection[Contact], register: LiveRegister) -> Past:
     """Load the past of these identifiers: who holds them, what those people said, what the lists say."""
-    held = Identifier.objects.filter(lookup__in={c.lookup for c in contacts})
+    held = Identifier.objects.filter(lookup__any={c.lookup for c in contacts})
     ids = set(held.values_list("subject_id", flat=True))
     people = _people(ids, register)
     holders: dict[Contact, list[Person]] = defaultdict(list)
@@ -66,7 +66,7 @@ def past_of(contacts: Collection[Contact], register: LiveRegister) -> Past:
 def _people(ids: Collection[int], register: LiveRegister) -> list[Person]:
     contacts: dict[int, set[Contact]] = defaultdict(set)
     phones: dict[int, list[tuple[object, object]]] = defaultdict(list)
-    for key, kind, lookup, bound_at, lost_on in Identifier.objects.filter(subject_id__in=ids).values_list(
+    for key, kind, lookup, bound_at, lost_on in Identifier.objects.filter(subject_id__any=ids).values_list(
         "subject_id", "type", "lookup", "bound_at", "lost_on"
     ):
         contacts[key].add(Contact(IdentifierType(kind), bytes(lookup)))
@@ -77,7 +77,7 @@ def _people(ids: Collection[int], register: LiveRegister) -> list[Person]:
     births = births_for(ids)
     return [
         _person(row, contacts[row.id], records.get(row.id, []), guardianships.get(row.id, []), births, phones, register)
-        for row in DataSubject.objects.filter(id__in=ids)
+        for row in DataSubject.objects.filter(id__any=ids)
     ]
 
 
@@ -110,7 +110,7 @@ def _person(
 def guardianships_for(subject_ids: Collection[int], register: LiveRegister) -> dict[int, list[Guardianship]]:
     """Return the guardians' consents of these children, as rules read them."""
     found: dict[int, list[Guardianship]] = defaultdict(list)
-    rows = GuardianshipRow.objects.filter(child_id__in=subject_ids)
+    rows = GuardianshipRow.objects.filter(child_id__any=subject_ids)
     for child, purposes, given_at, withdrawn_at in rows.values_list("child_id", "purposes", "given_at", "withdrawn_at"):
         codes = frozenset(register.purpose_codes[key] for key in purposes)
         found[child].append(Guardianship(codes, given_at, withdrawn_at))
@@ -121,21 +121,21 @@ def _contact_facts(contacts: Collection[Contact], register: LiveRegister) -> dic
     lookups = {c.lookup for c in contacts}
     listings: dict[Contact, list[Listing]] = defaultdict(list)
     for kind, lookup, listed, channel, said_at, removed_at in Suppression.objects.filter(
-        lookup__in=lookups
+        lookup__any=lookups
     ).values_list("type", "lookup", "kind", "channel_id", "said_at", "removed_at"):
         scope = register.channel_codes[channel] if channel else EVERYTHING
         listings[Contact(IdentifierType(kind), bytes(lookup))].append(
             Listing(SuppressionKind(listed), scope, said_at, removed_at)
         )
     sent: dict[Contact, list[Sent]] = defaultdict(list)
-    for kind, lookup, channel, at, sort, template in SendRecord.objects.filter(lookup__in=lookups).values_list(
+    for kind, lookup, channel, at, sort, template in SendRecord.objects.filter(lookup__any=lookups).values_list(
         "type", "lookup", "channel_id", "sent_at", "kind", "template"
     ):
         sent[Contact(IdentifierType(kind), bytes(lookup))].append(
             Sent(register.channel_codes[channel], at, SendKind(sort), template)
         )
     subscribed: dict[Contact, list[Subscription]] = defaultdict(list)
-    for lookup, template, action, at in TemplateSubscription.objects.filter(lookup__in=lookups).values_list(
+    for lookup, template, action, at in TemplateSubscription.objects.filter(lookup__any=lookups).values_list(
         "lookup", "template", "action", "said_at"
     ):
         subscribed[Contact(IdentifierType.WECHAT_OPENID, bytes(lookup))].append(

@@ -13,7 +13,7 @@ from governance.selectors.keys import data_keys_get
 def births_for(subject_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
     """Return the birth dates as they were given, for people who have any and whose key is alive."""
     rows = list(
-        SubjectProfile.objects.filter(subject_id__in=subject_ids, births__isnull=False).values_list(
+        SubjectProfile.objects.filter(subject_id__any=subject_ids, births__isnull=False).values_list(
             "subject_id", "subject__ref", "row_version", "births"
         )
     )

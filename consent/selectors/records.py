@@ -38,7 +38,7 @@ def records_for(
     subject_ids: Collection[int], register: LiveRegister, *, until: datetime | None = None
 ) -> dict[int, list[Record]]:
     """Return each person's records as the fold reads them. `until`: only what was said up to that instant."""
-    rows = ConsentRecord.objects.filter(subject_id__in=subject_ids)
+    rows = ConsentRecord.objects.filter(subject_id__any=subject_ids)
     if until is not None:
         rows = rows.filter(said_at__lte=until)
     found: dict[int, list[Record]] = defaultdict(list)

@@ -204,5 +204,3 @@ def _plan(row: Campaign, contents: Mapping[int, Content]) -> Plan:
 def audience_of(campaign: str) -> dict[str, str]:
     """Return how a campaign's audience file is named and read (`file`, `column`, `identifier`), or an empty dict."""
     return Campaign.objects.filter(code=campaign).values_list("audience", flat=True).first() or {}
-
-

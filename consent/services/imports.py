@@ -44,7 +44,7 @@ from governance.crypto.blind_index import keyed_digest
 from governance.domain.identifiers import IdentifierType, member_id
 from governance.domain.tables import Row, TableError, open_text, read_rows
 
-CHUNK = 5_000
+CHUNK = 20_000
 REQUIRED = ("act", "event_time")
 
 Progress = Callable[[int, int], None]
@@ -193,7 +193,7 @@ class _Import:
                 placed.append(_Placed(row, key, digest))
             elif not replay:
                 refused[row.number] = RowError.E_INPUT
-        stored = ConsentRecord.objects.filter(source_key__in=[item.key for item in placed])
+        stored = ConsentRecord.objects.filter(source_key__any=[item.key for item in placed])
         known = {bytes(key): bytes(digest) for key, digest in stored.values_list("source_key", "source_digest")}
         for item in placed:
             if item.key in known and known[item.key] != item.digest:
@@ -234,7 +234,9 @@ class _Import:
         return context
 
     def _store(self, accepted: list[tuple[_Placed, Accepted]], register: LiveRegister) -> None:
-        at = max(self._job.imported_at, max((judged.record.at for _, judged in accepted), default=self._job.imported_at))
+        at = max(
+            self._job.imported_at, max((judged.record.at for _, judged in accepted), default=self._job.imported_at)
+        )
         contacts = [(who.kind, who.value) for _, judged in accepted if _is_guest(who := judged.person)]
         guests = guests_ensure(contacts, actor=self._actor, at=at)
         new = [

@@ -16,7 +16,7 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import close_old_connections, connection, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from consent.models import ConsentImport, Job, Screening
@@ -122,5 +122,3 @@ def jobs_sweep() -> int:
             job_start(kind, job_id)
             count += 1
     return count
-
-

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.actors import Actor
+from audit.bulk import copy_models
 from audit.services.record import Event, ObjectRef, audit_record, audit_record_many
 from consent.domain.imports import ALWAYS, Cells, Member, merge_member
 from consent.domain.optouts import EVERYTHING, optout_scope
@@ -96,7 +97,9 @@ def guardians_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int
         guardianship = Guardianship(
             child_id=child,
             relation=cells["relation"][:40],
-            purposes=[register.governed.purpose_keys[p] for p in sorted(register.words.guardian_purposes(cells["purposes"]))],
+            purposes=[
+                register.governed.purpose_keys[p] for p in sorted(register.words.guardian_purposes(cells["purposes"]))
+            ],
             given_at=given_at,
             withdrawn_at=withdrawn_at,
             proof=cells["proof"][:100],
@@ -298,9 +301,11 @@ def _insert_new(rows: list[Row]) -> list[Row]:
     model = type(rows[0])
     known: set[bytes] = set()
     for chunk in _chunks([row.source_key for row in rows]):
-        known |= {bytes(key) for key in model.objects.filter(source_key__in=chunk).values_list("source_key", flat=True)}
+        known |= {
+            bytes(key) for key in model.objects.filter(source_key__any=chunk).values_list("source_key", flat=True)
+        }
     new = list({row.source_key: row for row in rows if row.source_key not in known}.values())
-    model.objects.bulk_create(new, batch_size=2000)
+    copy_models(new)
     return new
 
 
@@ -314,7 +319,7 @@ def _not_later(said_at: datetime | None, at: datetime) -> datetime | None:
 
 
 def _refs(subject_ids: Iterable[int]) -> dict[int, UUID]:
-    return dict(DataSubject.objects.filter(id__in=list(subject_ids)).values_list("id", "ref"))
+    return dict(DataSubject.objects.filter(id__any=list(subject_ids)).values_list("id", "ref"))
 
 
 def _finish(kind: str, path: Path, actor: Actor, at: datetime, **counts: int) -> dict[str, int]:

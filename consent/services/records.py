@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from audit.actors import Actor
+from audit.bulk import copy_rows, update_rows
 from audit.domain.ids import uuid7
 from audit.services.record import Event, ObjectRef, audit_record_many
 from consent.domain.records import Record
@@ -76,7 +77,7 @@ def records_append(
     In the caller's transaction. People are locked in one order first, so two writers never deadlock, and a
     check sees either none of the acts or all of them. Nothing is said in the future: later times become `at`.
     """
-    locked = DataSubject.objects.select_for_update().filter(id__in={item.subject_id for item in new}).order_by("id")
+    locked = DataSubject.objects.select_for_update().filter(id__any={item.subject_id for item in new}).order_by("id")
     people = {key: (ref, version) for key, ref, version in locked.values_list("id", "ref", "version")}
     versions = {key: version for key, (_, version) in people.items()}
     governed = register.governed
@@ -116,15 +117,8 @@ def records_append(
             )
         )
         events.append(_event(record, people[item.subject_id][0], version, said_at))
-    with connection.cursor() as cursor:
-        with cursor.copy(f"COPY consent_record ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-        cursor.execute(
-            "UPDATE consent_subject s SET version = n.version"
-            " FROM unnest(%s::bigint[], %s::int[]) AS n(id, version) WHERE s.id = n.id",
-            [list(versions), list(versions.values())],
-        )
+    copy_rows("consent_record", _COLUMNS, rows)
+    update_rows("consent_subject", {"id": "bigint", "version": "int"}, list(versions.items()))
     states_project(versions, register)
     audit_record_many(actor=actor, at=at, events=events, request_id=request_id)
     return versions
@@ -181,5 +175,3 @@ def consent_withdraw(
     )
     records_append([NewRecord(subject_id, record)], register=register, actor=actor, at=at, request_id=request_id)
     return record.ref
-
-

@@ -68,7 +68,9 @@ def sample_load(
         counts = load(path=folder / name, actor=actor, at=at) if (folder / name).exists() else {}
         if on_step:
             on_step(name, counts)
-    job = consents_import_start(path=folder / "consents.csv", dry_run=False, imported_at=imported_at(folder), actor=actor)
+    job = consents_import_start(
+        path=folder / "consents.csv", dry_run=False, imported_at=imported_at(folder), actor=actor
+    )
     done = consents_import_run(job.pk)
     if done is None or done.status != "done":
         raise FileUnreadableError("the consent import did not finish", reason=done.error_code if done else "job_lost")

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from audit.bulk import stage_rows
 from consent.domain.records import Slot, Standing, State, stand
 from consent.models import ConsentState, DataSubject, Identifier
 from consent.models import Slot as SlotRow
@@ -35,22 +36,19 @@ _COLUMNS = {
     "narrower": "bool",
 }
 _VALUES = [name for name in _COLUMNS if name not in ("slot_id", "subject_id")]
-_NEW = "unnest(" + ", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values()) + f") AS n({', '.join(_COLUMNS)})"
 _UPSERT = f"""
-    INSERT INTO consent_state ({", ".join(_COLUMNS)}) SELECT * FROM {_NEW}
+    INSERT INTO consent_state ({", ".join(_COLUMNS)}) SELECT {", ".join(_COLUMNS)} FROM {{staged}}
     ON CONFLICT (slot_id, subject_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}
     WHERE ({", ".join(f"consent_state.{name}" for name in _VALUES)})
         IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _VALUES)})
 """  # noqa: S608 - column names of our own
 _DROP_OTHERS = """
-    DELETE FROM consent_state s WHERE s.subject_id = ANY(%s)
-    AND NOT EXISTS (SELECT FROM unnest(%s::int[], %s::bigint[]) AS n(slot_id, subject_id)
-                    WHERE n.slot_id = s.slot_id AND n.subject_id = s.subject_id)
+    DELETE FROM consent_state s WHERE s.subject_id = ANY(%s) AND NOT EXISTS
+        (SELECT FROM {staged} n WHERE n.slot_id = s.slot_id AND n.subject_id = s.subject_id)
 """
 _SET_GRANTED = """
-    UPDATE consent_subject s SET granted = string_to_array(nullif(n.granted, ''), ',')::bigint[]
-    FROM unnest(%s::bigint[], %s::text[]) AS n(id, granted)
-    WHERE s.id = n.id AND s.granted IS DISTINCT FROM string_to_array(nullif(n.granted, ''), ',')::bigint[]
+    UPDATE consent_subject s SET granted = n.granted FROM {staged} n
+    WHERE s.id = n.id AND s.granted IS DISTINCT FROM n.granted
 """
 
 StateRow = tuple[object, ...]
@@ -60,36 +58,35 @@ def states_project(subject_ids: Collection[int], register: LiveRegister) -> None
     """Fold these people's records anew and store where they stand. In the caller's transaction, people locked."""
     ids = list(subject_ids)
     rows, granted = _expected(ids, register)
-    columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _COLUMNS]
+    states = stage_rows("states", _COLUMNS, rows)
+    heads = stage_rows("granted", {"id": "bigint", "granted": "bigint[]"}, list(granted.items()))
     with connection.cursor() as cursor:
-        if rows:
-            cursor.execute(_UPSERT, columns)
-        cursor.execute(_DROP_OTHERS, [ids, columns[0], columns[1]])
-        cursor.execute(_SET_GRANTED, [list(granted), list(granted.values())])
+        cursor.execute(_UPSERT.format(staged=states))
+        cursor.execute(_DROP_OTHERS.format(staged=states), [ids])
+        cursor.execute(_SET_GRANTED.format(staged=heads))
 
 
-def _expected(ids: Collection[int], register: LiveRegister) -> tuple[list[StateRow], dict[int, str]]:
+def _expected(ids: Collection[int], register: LiveRegister) -> tuple[list[StateRow], dict[int, list[int] | None]]:
     records = records_for(ids, register)
     bound = phone_bound_at(ids)
     book = register.rules.book
-    standings = {
-        key: stand(records.get(key, ()), book=book, phone_bound_at=bound.get(key)) for key in ids
-    }
-    slots = _slot_keys({slot for standing in standings.values() for slot in (*standing.states, *standing.narrower)}, register)
+    standings = {key: stand(records.get(key, ()), book=book, phone_bound_at=bound.get(key)) for key in ids}
+    slots = _slot_keys(
+        {slot for standing in standings.values() for slot in (*standing.states, *standing.narrower)}, register
+    )
     rows = [row for key, standing in standings.items() for row in _rows(key, standing, slots, register)]
     keys = register.governed.purpose_keys
     granted = {
-        key: ",".join(map(str, sorted(keys[purpose] for purpose in standing.granted)))
-        for key, standing in standings.items()
+        key: sorted(keys[purpose] for purpose in standing.granted) or None for key, standing in standings.items()
     }
     return rows, granted
 
 
 def phone_bound_at(ids: Collection[int]) -> dict[int, datetime]:
     """Return when each person's phone was bound, where that is known. Of several phones the latest counts."""
-    phones = Identifier.objects.filter(
-        subject_id__in=ids, type=IdentifierType.PHONE, bound_at__isnull=False
-    ).order_by("bound_at")
+    phones = Identifier.objects.filter(subject_id__any=ids, type=IdentifierType.PHONE, bound_at__isnull=False).order_by(
+        "bound_at"
+    )
     return dict(phones.values_list("subject_id", "bound_at"))
 
 
@@ -140,7 +137,7 @@ def states_rebuild() -> int:
     count = 0
     for ids in _batches():
         with transaction.atomic():
-            list(DataSubject.objects.select_for_update().filter(id__in=ids).order_by("id").values_list("id"))
+            list(DataSubject.objects.select_for_update().filter(id__any=ids).order_by("id").values_list("id"))
             states_project(ids, register_live())
         count += len(ids)
     return count
@@ -152,13 +149,10 @@ def states_verify() -> Iterator[str]:
         register = register_live()
         expected, granted = _expected(ids, register)
         wanted = {row[:2]: row[2:] for row in expected}
-        stored = {
-            row[:2]: row[2:]
-            for row in ConsentState.objects.filter(subject_id__in=ids).values_list(*_COLUMNS)
-        }
+        stored = {row[:2]: row[2:] for row in ConsentState.objects.filter(subject_id__any=ids).values_list(*_COLUMNS)}
         people = {
-            key: (ref, ",".join(map(str, held or [])))
-            for key, ref, held in DataSubject.objects.filter(id__in=ids).values_list("id", "ref", "granted")
+            key: (ref, held)
+            for key, ref, held in DataSubject.objects.filter(id__any=ids).values_list("id", "ref", "granted")
         }
         for place in sorted(set(wanted) | set(stored)):
             if wanted.get(place) != stored.get(place):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from audit.actors import Actor
+from audit.bulk import copy_models, copy_rows, take_ids, update_rows
 from audit.domain.ids import uuid7s
 from audit.services.record import Event, audit_record_many
 from consent.domain.ages import CHILD_AGE, MINOR_AGE, youngest_birth
@@ -30,6 +31,19 @@ _MEMBER_CONTACTS = (
     (IdentifierType.PHONE, "phone"),
     (IdentifierType.EMAIL, "email"),
     (IdentifierType.WECHAT_OPENID, "wechat_openid"),
+)
+_IDENTIFIER = (
+    "id",
+    "subject_id",
+    "type",
+    "app",
+    "lookup",
+    "key_version",
+    "sealed",
+    "bound_at",
+    "lost_on",
+    "verified_at",
+    "created_at",
 )
 _WIDELY_LISTED = """
     UPDATE consent_subject s SET widely_listed = true
@@ -61,22 +75,23 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     make = lookup_maker(IdentifierType.MEMBER_ID)
     lookups = {member.member_id: make(member.member_id) for member in members}
     known = dict(
-        Identifier.objects.filter(type=IdentifierType.MEMBER_ID, lookup__in=lookups.values()).values_list(
+        Identifier.objects.filter(type=IdentifierType.MEMBER_ID, lookup__any=lookups.values()).values_list(
             "lookup", "subject_id"
         )
     )
     known = {bytes(value): key for value, key in known.items()}
-    fresh = [member for member in members if lookups[member.member_id] not in known]
-    created = subjects_create(len(fresh), is_guest=False, actor=actor, at=at)
-    subjects = {member.member_id: subject for member, subject in zip(fresh, created, strict=True)}
-    old = {s.id: s for s in DataSubject.objects.select_for_update().filter(id__in=known.values()).order_by("id")}
-    for member in members:
-        if member.member_id not in subjects:
-            subjects[member.member_id] = old[known[lookups[member.member_id]]]
     today = day_of(at)
+    old = {s.id: s for s in DataSubject.objects.select_for_update().filter(id__any=known.values()).order_by("id")}
+    subjects = {
+        member.member_id: old[known[lookup]]
+        if (lookup := lookups[member.member_id]) in known
+        else DataSubject(version=0)
+        for member in members
+    }
     for member in members:
         _describe(subjects[member.member_id], member, register, today)
-    _save_heads(list(subjects.values()))
+    subjects_create([s for s in subjects.values() if s.id not in old], actor=actor, at=at)
+    update_rows("consent_subject", _HEAD, [_head(subject) for subject in old.values()])
     identifiers_add(
         [
             NewIdentifier(
@@ -106,22 +121,26 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     return len(members)
 
 
-def subjects_create(count: int, *, is_guest: bool, actor: Actor, at: datetime) -> list[DataSubject]:
-    """Create people nobody knows anything of yet, with a data key each. In the caller's transaction."""
-    refs = uuid7s(count)
-    subjects = DataSubject.objects.bulk_create(
-        [DataSubject(ref=ref, is_guest=is_guest, version=1) for ref in refs], batch_size=5000
-    )
-    data_keys_ensure(refs)
+def subjects_create(subjects: Sequence[DataSubject], *, actor: Actor, at: datetime) -> None:
+    """Store new people, with a data key each. In the caller's transaction; the objects get their ids."""
+    count = len(subjects)
+    for subject, key, ref in zip(subjects, take_ids("consent_subject", count), uuid7s(count), strict=True):
+        subject.id, subject.ref = key, ref
+    copy_models(subjects, ids=True)
+    data_keys_ensure([subject.ref for subject in subjects])
     audit_record_many(
         actor=actor,
         at=at,
         events=[
-            Event("subject.created", subject=ref, version=1, details={"kind": "guest" if is_guest else "member"})
-            for ref in refs
+            Event(
+                "subject.created",
+                subject=s.ref,
+                version=s.version,
+                details={"kind": "guest" if s.is_guest else "member"},
+            )
+            for s in subjects
         ],
     )
-    return subjects
 
 
 def _describe(subject: DataSubject, member: Member, register: LiveRegister, today: date) -> None:
@@ -138,8 +157,7 @@ def _describe(subject: DataSubject, member: Member, register: LiveRegister, toda
     subject.paused_until = max(filter(None, (subject.paused_until, member.paused_until)), default=None)
     added = {keys[purpose] for purpose in restricted}
     subject.restricted = sorted(added | set(subject.restricted or [])) or None
-    if subject.version > 1:
-        subject.version += 1
+    subject.version += 1
 
 
 def _still(born: date | None, age: int, today: date) -> date | None:
@@ -148,26 +166,27 @@ def _still(born: date | None, age: int, today: date) -> date | None:
     return last if last and last >= today else None
 
 
-_HEAD = (
-    "version",
-    "status",
-    "sourcing",
-    "last_active_on",
-    "child_until",
-    "minor_until",
-    "personalisation_off_at",
-    "paused_until",
-    "restricted",
-)
+_HEAD = {
+    "id": "bigint",
+    "version": "int",
+    "status": "smallint",
+    "sourcing": "text",
+    "last_active_on": "date",
+    "child_until": "date",
+    "minor_until": "date",
+    "personalisation_off_at": "timestamptz",
+    "paused_until": "date",
+}
 
 
-def _save_heads(subjects: list[DataSubject]) -> None:
-    DataSubject.objects.bulk_update(subjects, _HEAD, batch_size=1000)
+def _head(subject: DataSubject) -> list[object]:
+    return [getattr(subject, name) for name in _HEAD]
 
 
 def _save_profiles(pairs: list[tuple[DataSubject, Member]]) -> None:
     keys = data_keys_ensure([subject.ref for subject, _ in pairs])
-    SubjectProfile.objects.bulk_create(
+    SubjectProfile.objects.filter(subject_id__any=[subject.id for subject, _ in pairs]).delete()
+    copy_models(
         [
             SubjectProfile(
                 subject=subject,
@@ -177,11 +196,7 @@ def _save_profiles(pairs: list[tuple[DataSubject, Member]]) -> None:
                 batches=member.batches,
             )
             for subject, member in pairs
-        ],
-        batch_size=2000,
-        update_conflicts=True,
-        unique_fields=["subject"],
-        update_fields=["name", "gender", "births", "batches"],
+        ]
     )
 
 
@@ -201,40 +216,27 @@ def identifiers_add(new: Sequence[NewIdentifier]) -> None:
     keys = data_keys_ensure({item.subject_ref for item in new})
     version = lookup_version()
     noise = os.urandom(12 * len(new))
-    rows = []
-    for place, (row_id, item) in enumerate(zip(uuid7s(len(new)), new, strict=True)):
-        sealed = keys[item.subject_ref].seal(
-            item.value, identifier_place(row_id, item.subject_ref), noise[12 * place : 12 * place + 12]
-        )
-        rows.append(
-            Identifier(
-                id=row_id,
-                subject_id=item.subject_id,
-                type=item.kind.value,
-                app=item.app,
-                lookup=makers[item.kind](item.value),
-                key_version=version,
-                sealed=sealed,
-                bound_at=item.bound_at,
-                lost_on=item.lost_on,
-                verified_at=item.verified_at,
-            )
-        )
     existing = {
         (row.subject_id, row.type, bytes(row.lookup)): row
-        for row in Identifier.objects.filter(subject_id__in={item.subject_id for item in new})
+        for row in Identifier.objects.filter(subject_id__any={item.subject_id for item in new})
     }
-    Identifier.objects.bulk_create(
-        [row for row in rows if (row.subject_id, row.type, row.lookup) not in existing], batch_size=2000
-    )
-    refreshed = []
-    for row in rows:
-        held = existing.get((row.subject_id, row.type, bytes(row.lookup)))
-        if held and (held.bound_at, held.lost_on) != (row.bound_at or held.bound_at, row.lost_on or held.lost_on):
-            held.bound_at, held.lost_on = row.bound_at or held.bound_at, row.lost_on or held.lost_on
-            refreshed.append(held)
-    Identifier.objects.bulk_update(refreshed, ["bound_at", "lost_on"], batch_size=1000)
+    fresh, refreshed = [], []
+    for place, (row_id, item) in enumerate(zip(uuid7s(len(new)), new, strict=True)):
+        lookup = makers[item.kind](item.value)
+        held = existing.get((item.subject_id, item.kind.value, lookup))
+        if held is None:
+            nonce = noise[12 * place : 12 * place + 12]
+            sealed = keys[item.subject_ref].seal(item.value, identifier_place(row_id, item.subject_ref), nonce)
+            fresh.append((row_id, item.subject_id, item.kind.value, item.app, lookup, version, sealed, *_times(item)))
+        elif (item.bound_at or item.lost_on) and (held.bound_at, held.lost_on) != (item.bound_at, item.lost_on):
+            refreshed.append((held.id, item.bound_at, item.lost_on))
+    copy_rows("consent_identifier", _IDENTIFIER, fresh)
+    update_rows("consent_identifier", {"id": "uuid", "bound_at": "timestamptz", "lost_on": "date"}, refreshed)
     _mark("subject_id", list({item.subject_id for item in new}))
+
+
+def _times(item: NewIdentifier) -> tuple[datetime | None, date | None, datetime | None, datetime]:
+    return item.bound_at, item.lost_on, item.verified_at, datetime.now(UTC)
 
 
 def holders_mark(lookups: Collection[bytes]) -> None:
@@ -260,7 +262,8 @@ def guests_ensure(
     found = _guests(lookups)
     missing = [contact for contact in wanted if contact not in found]
     if missing:
-        created = subjects_create(len(missing), is_guest=True, actor=actor, at=at)
+        created = [DataSubject(is_guest=True, version=1) for _ in missing]
+        subjects_create(created, actor=actor, at=at)
         identifiers_add(
             [
                 NewIdentifier(subject.id, subject.ref, kind, value)
@@ -272,7 +275,7 @@ def guests_ensure(
 
 
 def _guests(lookups: Mapping[tuple[IdentifierType, str], bytes]) -> dict[tuple[IdentifierType, str], int]:
-    rows = Identifier.objects.filter(lookup__in=lookups.values(), subject__is_guest=True)
+    rows = Identifier.objects.filter(lookup__any=lookups.values(), subject__is_guest=True)
     held = {(kind, bytes(value)): key for kind, value, key in rows.values_list("type", "lookup", "subject_id")}
     return {
         contact: held[contact[0].value, value]
@@ -285,5 +288,5 @@ def members_find(member_ids: Iterable[str]) -> dict[str, int]:
     """Return the person behind each member id that is known."""
     make = lookup_maker(IdentifierType.MEMBER_ID)
     lookups = {make(member_id): member_id for member_id in member_ids}
-    rows = Identifier.objects.filter(type=IdentifierType.MEMBER_ID, lookup__in=lookups)
+    rows = Identifier.objects.filter(type=IdentifierType.MEMBER_ID, lookup__any=lookups)
     return {lookups[bytes(value)]: key for value, key in rows.values_list("lookup", "subject_id")}

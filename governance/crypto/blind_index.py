@@ -42,8 +42,6 @@ def lookup(kind: IdentifierType, value: str) -> bytes:
 
 def keyed_digest(*parts: str) -> bytes:
     """Return a 16-byte digest for telling repeats apart. Keyed: a bare hash of a phone number can be reversed."""
-    digest = hashlib.blake2b(key=derived_key("mac", keyring()["mac"].active, "digest"), digest_size=LOOKUP_BYTES)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big") + data)
-    return digest.digest()
+    key = derived_key("mac", keyring()["mac"].active, "digest")
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=LOOKUP_BYTES).digest()

@@ -13,6 +13,7 @@ import hmac
 import os
 import struct
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -82,18 +83,13 @@ class FieldKey:
             raise SealBrokenError("the value was changed or moved") from None
 
     def _aad(self, place: Place) -> bytes:
-        return (
-            info(
-                "zx/fe/1",
-                place.tenant,
-                place.table,
-                place.column,
-                place.row.bytes,
-                place.subject.bytes,
-                str(place.row_version),
-            )
-            + self._tail
-        )
+        head = _aad_head(place.tenant, place.table, place.column)
+        return head + info(place.row.bytes, place.subject.bytes, str(place.row_version)) + self._tail
+
+
+@cache
+def _aad_head(tenant: str, table: str, column: str) -> bytes:
+    return info("zx/fe/1", tenant, table, column)
 
 
 def key_id_of(sealed: bytes) -> UUID:

@@ -24,7 +24,7 @@ _lock = Lock()
 
 def data_keys_get(owners: Iterable[UUID], *, use: str = "profile") -> dict[UUID, FieldKey]:
     """Return the active data keys of these owners; an owner whose key is destroyed has none."""
-    rows = DataKey.objects.filter(owner__in=list(owners), use=use, state="active").values_list(
+    rows = DataKey.objects.filter(owner__any=list(owners), use=use, state="active").values_list(
         "id", "owner", "version", "epoch_id", "wrapped"
     )
     return {

@@ -81,7 +81,9 @@ def register_governed(*, draft_policy: bool = False) -> GovernedRegister:
         channel_words={c.code: list(c.aliases) for c in channels},
         fields={f.code: _field(f) for f in DataFieldRow.objects.prefetch_related("allowed_purposes")},
         recipients={r.code: _recipient(r) for r in recipients},
-        assessments={a.code: _assessment(a) for a in ImpactAssessment.objects.prefetch_related("purposes", "recipients")},
+        assessments={
+            a.code: _assessment(a) for a in ImpactAssessment.objects.prefetch_related("purposes", "recipients")
+        },
         brands={b.code: b.name for b in Brand.objects.all()},
         policy=_policy(draft=draft_policy),
         house=_house(),

@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db import transaction
 
+from audit.bulk import copy_rows
 from governance.crypto.envelope import FieldKey
 from governance.crypto.keyring import KEY_BYTES, keyring
-from governance.models import DataKey, EpochKey
+from governance.models import EpochKey
 from governance.selectors.keys import (
     data_keys_get,
     epoch_aad,
@@ -36,9 +37,9 @@ def data_keys_ensure(owners: Iterable[UUID], *, use: str = "profile") -> dict[UU
         part = noise[place * 44 : (place + 1) * 44]
         key_id, key, nonce = uuid4(), part[:KEY_BYTES], part[KEY_BYTES:]
         wrapped = nonce + cipher.encrypt(nonce, key, wrap_aad(key_id, owner, use, 1, epoch))
-        rows.append(DataKey(id=key_id, owner=owner, use=use, epoch_id=epoch, wrapped=wrapped))
+        rows.append((key_id, owner, use, 1, epoch, wrapped, "active"))
         fresh[owner] = FieldKey(key_id, 1, key)
-    DataKey.objects.bulk_create(rows, batch_size=2000)
+    copy_rows("governance_data_key", ("id", "owner", "use", "version", "epoch_id", "wrapped", "state"), rows)
     transaction.on_commit(lambda: keys_remember(fresh.values()))
     return found | fresh
 

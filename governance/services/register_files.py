@@ -231,6 +231,4 @@ def _load_policy(organisation: Entry, at: datetime) -> None:
     except ValueError as error:
         raise DocumentError(f"{organisation.place}.policy: {error}") from None
     PolicyRevision.objects.filter(state=PolicyState.PUBLISHED).update(state=PolicyState.RETIRED)
-    PolicyRevision.objects.create(
-        revision=revision, state=PolicyState.PUBLISHED.value, values=values, published_at=at
-    )
+    PolicyRevision.objects.create(revision=revision, state=PolicyState.PUBLISHED.value, values=values, published_at=at)
