@@ -527,7 +527,9 @@ def _cooled(instant: str) -> str:
 
 
 def _evidence_columns(shape: Shape) -> str:
-    return ", j.grant_id, j.refusal_id" if shape.evidence else ""
+    if not shape.evidence:
+        return ""
+    return ", j.grant_id, j.refusal_id" + (", j.in_window" if shape.marketing else "")
 
 
 def _any(rules: Sequence[str]) -> str:
