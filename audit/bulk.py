@@ -34,9 +34,7 @@ def copy_models(rows: Sequence[Model], *, ids: bool = False) -> None:
 def take_ids(table: str, count: int) -> list[int]:
     """Take the next `count` values of a table's id sequence."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count]
-        )
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
         return [value for (value,) in cursor.fetchall()]
 
 

@@ -5,29 +5,24 @@ Everything here is pseudonymous: ids, codes, counts, digests. Personal data has 
 
 from __future__ import annotations
 
+_ACT = frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at"})
+_COUNTS = frozenset({"rows", "allow", "deny", "hold", "defer", "invalid", "duplicates"})
+
 EVENT_DETAILS: dict[str, frozenset[str]] = {
-    "consent.granted": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
-    "consent.renewed": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
-    "consent.confirmed": frozenset(
-        {"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}
-    ),
-    "consent.denied": frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}),
-    "consent.withdrawn": frozenset(
-        {"purpose", "channel", "recipient", "group", "notice", "point", "said_at", "record"}
-    ),
+    "consent.granted": _ACT,
+    "consent.renewed": _ACT,
+    "consent.confirmed": _ACT,
+    "consent.denied": _ACT,
+    "consent.withdrawn": _ACT,
     "subject.created": frozenset({"kind"}),
     "subject.changed": frozenset({"changed"}),
     "suppression.added": frozenset({"kind", "scope", "said_at", "source"}),
-    "suppression.removed": frozenset({"kind", "scope"}),
     "guardian.recorded": frozenset({"purposes"}),
     "import.finished": frozenset({"kind", "rows", "accepted", "refused", "replayed", "sha256"}),
     "register.changed": frozenset({"kind", "code", "action", "sha256"}),
-    "campaign.approved": frozenset({"sha256"}),
-    "policy.published": frozenset({"revision", "sha256"}),
     "screening.started": frozenset({"campaign", "input_sha256", "as_of"}),
-    "screening.finished": frozenset(
-        {"campaign", "rows", "allow", "deny", "hold", "defer", "invalid", "duplicates", "manifest_sha256"}
-    ),
+    "screening.finished": _COUNTS | {"campaign", "manifest_sha256"},
+    "screening.rechecked": frozenset({"removed", "added"}),
     "screening.cancelled": frozenset({"campaign"}),
     "preference_link.created": frozenset({"scope"}),
     "subject.viewed": frozenset({"where"}),

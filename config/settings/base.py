@@ -83,7 +83,11 @@ DATABASES = {
         # prepare_threshold: without it psycopg prepares nothing, and planning a check costs ten times deciding it.
         # A generic plan is right for it: every look-up in it is by key.
         "OPTIONS": env.DATABASE.get("OPTIONS", {})
-        | {"application_name": "zhixu", "prepare_threshold": 5, "options": "-c jit=off -c plan_cache_mode=force_generic_plan"},
+        | {
+            "application_name": "zhixu",
+            "prepare_threshold": 5,
+            "options": "-c jit=off -c plan_cache_mode=force_generic_plan",
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -38,8 +38,14 @@ _ABOUT_GRANT = (
     Reason.CONSENT_NO_EVIDENCE,
 )
 _DETAIL = {
-    Reason.CONSENT_WITHDRAWN: ("个人已于 {refused:%Y-%m-%d} 拒绝或撤回同意", "Refused or withdrawn on {refused:%Y-%m-%d}"),
-    Reason.CONSENT_EXPIRED: ("{granted:%Y-%m-%d} 的同意期限已届满", "The period of the consent of {granted:%Y-%m-%d} is over"),
+    Reason.CONSENT_WITHDRAWN: (
+        "个人已于 {refused:%Y-%m-%d} 拒绝或撤回同意",
+        "Refused or withdrawn on {refused:%Y-%m-%d}",
+    ),
+    Reason.CONSENT_EXPIRED: (
+        "{granted:%Y-%m-%d} 的同意期限已届满",
+        "The period of the consent of {granted:%Y-%m-%d} is over",
+    ),
 }
 
 

@@ -109,6 +109,8 @@ class Screening(Job):
     by_code = models.JSONField(_("by code"), default=dict)
     offsets = models.JSONField(default=dict)  # bytes of each result file that are committed
     register_version = models.BigIntegerField(null=True)
+    send_codes = models.CharField(_("findings on the send"), max_length=400, blank=True)
+    judged_at = models.DateTimeField(_("judged at"), null=True)
     snapshot_xid = models.BigIntegerField(null=True)  # changes from this transaction on are new to it
     manifest = models.TextField(_("manifest"), blank=True)
     valid_until = models.DateTimeField(_("valid until"), null=True)

@@ -13,13 +13,13 @@ from functools import cache
 
 from django.db import connection
 
-from consent.decisions.bits import bit, mask_of, verdict_of
+from consent.decisions.bits import OUTCOME_NUMBERS, bit, mask_of, verdict_of
 from consent.decisions.engine import SendJudgement, Verdict
 from consent.decisions.facts import Requirement
 from consent.decisions.history import Contact
 from consent.decisions.reasons import Reason
 from consent.domain.records import Slot
-from consent.domain.terms import Severity
+from consent.domain.terms import Outcome, Severity
 from consent.selectors.register import LiveRegister
 from governance.domain.identifiers import IdentifierType
 
@@ -109,8 +109,35 @@ def _stale(by_purpose: object, register: LiveRegister) -> list[int]:
     ]
 
 
+def outcome_of(bits: str) -> str:
+    """Return the outcome number of a row as SQL. Parameters: `worst` rank of the send's findings, `may_send`.
+
+    Sending is the first and only positive branch; whatever is not clearly less is a denial.
+    """
+    deny, hold, defer = mask_of(Severity.DENY), mask_of(Severity.HOLD), mask_of(Severity.DEFER)
+    return f"""CASE WHEN {bits} & {deny | hold | defer} = 0 AND %(worst)s < {Severity.DEFER.rank} THEN %(may_send)s
+            WHEN {bits} & {deny | hold} = 0 AND %(worst)s < {Severity.HOLD.rank} THEN {OUTCOME_NUMBERS[Outcome.DEFER]}
+            WHEN {bits} & {deny} = 0 AND %(worst)s < {Severity.DENY.rank} THEN {OUTCOME_NUMBERS[Outcome.HOLD]}
+            ELSE {OUTCOME_NUMBERS[Outcome.DENY]} END"""
+
+
+def outcome_parameters(judgement: SendJudgement) -> dict[str, object]:
+    """Return the parameters of `outcome_of`."""
+    may_send = Outcome.ALLOW_WITH_OBLIGATIONS if judgement.marketing else Outcome.ALLOW
+    return {
+        "worst": max((severity.rank for severity in judgement.findings.values()), default=0),
+        "may_send": OUTCOME_NUMBERS[may_send],
+    }
+
+
 def _fires(fine: str, reason: Reason, severity: Severity = Severity.DENY) -> str:
     return f"CASE WHEN {fine} THEN 0 ELSE {bit(reason, severity)}::bigint END"
+
+
+NOT_JUDGED = """verdict AS (
+    SELECT a.n, a.lookup, NULL::bigint AS subject_id, NULL::int AS version, 0::bigint AS bits FROM aud a
+)"""
+"""The stage of a send that cannot be judged at all: nothing is found on anybody."""
 
 
 @cache
@@ -242,14 +269,10 @@ def _person(shape: Shape) -> str:
 
 def _own_no(shape: Shape) -> str:
     rules = [
-        _fires(
-            "s.restricted IS NULL OR NOT (%(purpose)s::bigint = ANY(s.restricted))", Reason.PROCESSING_RESTRICTED
-        )
+        _fires("s.restricted IS NULL OR NOT (%(purpose)s::bigint = ANY(s.restricted))", Reason.PROCESSING_RESTRICTED)
     ]
     if shape.marketing:
-        rules.append(
-            _fires("s.paused_until IS NULL OR s.paused_until < %(today)s", Reason.PAUSED_BY_CUSTOMER)
-        )
+        rules.append(_fires("s.paused_until IS NULL OR s.paused_until < %(today)s", Reason.PAUSED_BY_CUSTOMER))
     return _any(rules)
 
 

@@ -20,15 +20,21 @@ from psycopg.types.numeric import Int8
 
 from audit.domain.ids import uuid7s
 from consent.decisions.answers import Evidence
-from consent.decisions.bits import OUTCOME_NUMBERS, bit, mask_of, verdict_of
+from consent.decisions.bits import bit, verdict_of
 from consent.decisions.engine import SendJudgement, Verdict, judge_send
 from consent.decisions.facts import Plan
 from consent.decisions.plans import Asked, plan_of
 from consent.decisions.reasons import RULE_SET, Reason
-from consent.domain.terms import Outcome, Severity
-from consent.screening.set_based import Shape, parameters, shape_of, subject_stage
+from consent.screening.set_based import (
+    NOT_JUDGED,
+    Shape,
+    outcome_of,
+    outcome_parameters,
+    parameters,
+    shape_of,
+    subject_stage,
+)
 from consent.selectors.register import LiveRegister, register_in_hand, register_live
-from governance.errors import ClientNotFoundError
 
 MAX_SKEW = timedelta(seconds=2)
 _ATTEMPTS = 3
@@ -112,7 +118,9 @@ def decisions_check(
         elif abs(skew) > MAX_SKEW:
             _offset += skew
         else:
-            items = [_checked(row, judgement, register) for row in sorted(rows[: len(subjects)], key=lambda r: r.n or 0)]
+            items = [
+                _checked(row, judgement, register) for row in sorted(rows[: len(subjects)], key=lambda r: r.n or 0)
+            ]
             return CheckResult(plan, judgement, register, at, gate.clock, items)
     raise RuntimeError("the register changes faster than it can be read")
 
@@ -154,8 +162,7 @@ def _execute(
         mixed = any(kind != requirement.channel.identifier for kind, _ in subjects)
         shape = shape_of(requirement, mixed=mixed, evidence=evidence)
         values = parameters(requirement, register)
-    worst = max((severity.rank for severity in judgement.findings.values()), default=0)
-    may_send = Outcome.ALLOW_WITH_OBLIGATIONS if judgement.marketing else Outcome.ALLOW
+    values |= outcome_parameters(judgement)
     values |= {
         "token": caller.token_checksum,
         "scope": caller.scope,
@@ -173,8 +180,6 @@ def _execute(
         "campaign": plan.campaign or "",
         "request_hash": request_hash,
         "send_codes": ";".join(reason.name for reason in sorted(judgement.findings))[:400],
-        "worst": worst,
-        "may_send": OUTCOME_NUMBERS[may_send],
         "rule_set": RULE_SET,
     }
     text, names = _statement(shape)
@@ -217,12 +222,7 @@ def _checked(row: _Row, judgement: SendJudgement, register: LiveRegister) -> Che
 @cache
 def _statement(shape: Shape | None) -> tuple[str, list[str]]:
     """Return the statement of a shape with numbered parameters, and the parameters' names in order."""
-    stage = (
-        subject_stage(shape)
-        if shape
-        else "verdict AS (SELECT a.n, a.lookup, NULL::bigint AS subject_id, NULL::int AS version, 0::bigint AS bits FROM aud a)"
-    )
-    deny, hold, defer = mask_of(Severity.DENY), mask_of(Severity.HOLD), mask_of(Severity.DEFER)
+    stage = subject_stage(shape) if shape else NOT_JUDGED
     proof = bool(shape and shape.evidence)
     columns = ", g2.ref, g2.said_at, g2.notice_version_id, g2.point_id, r2.ref, r2.said_at" if proof else ""
     if proof and shape and shape.marketing:
@@ -260,10 +260,7 @@ aud AS (
 {stage},
 decided AS (
     SELECT v.*, i.id AS decision, a.type,
-        CASE WHEN v.bits & {deny | hold | defer} = 0 AND %(worst)s < {Severity.DEFER.rank} THEN %(may_send)s
-            WHEN v.bits & {deny | hold} = 0 AND %(worst)s < {Severity.HOLD.rank} THEN {OUTCOME_NUMBERS[Outcome.DEFER]}
-            WHEN v.bits & {deny} = 0 AND %(worst)s < {Severity.DENY.rank} THEN {OUTCOME_NUMBERS[Outcome.HOLD]}
-            ELSE {OUTCOME_NUMBERS[Outcome.DENY]} END AS outcome
+        {outcome_of("v.bits")} AS outcome
     FROM verdict v
     JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS i(id, place) ON i.place = v.n + 1
     JOIN aud a ON a.n = v.n

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from audit.actors import Actor
-from consent.decisions.engine import Verdict, judge_row, judge_send
-from consent.decisions.facts import RowFacts
+from consent.decisions.engine import Verdict, judge_send
 from consent.decisions.history import Contact
 from consent.domain.vocabulary import IDENTIFIERS
 from consent.errors import FileUnreadableError
-from consent.selectors.history import past_of
+from consent.screening.audience import read_audience
+from consent.screening.reference import ReferenceBackend
 from consent.selectors.register import LiveRegister, audience_of, register_live
 from consent.services import list_imports
 from consent.services.imports import consents_import_run, consents_import_start, import_errors_path
@@ -23,7 +23,7 @@ from consent.services.register_files import register_load
 from governance.crypto.blind_index import lookup_maker
 from governance.domain.cells import clean, parse_instant
 from governance.domain.identifiers import canonical_reader
-from governance.domain.tables import TableError, next_row, open_text
+from governance.domain.tables import TableError
 from governance.errors import RegisterFileError
 
 MEMBER_ID_PATTERN = "M[0-9]{6}"
@@ -89,50 +89,41 @@ def imported_at(folder: Path) -> datetime:
 
 
 def audience_judge(*, folder: Path, campaign: str) -> Iterator[AudienceAnswer]:
-    """Judge every row of a campaign's audience as of the time the campaign is planned for, in order."""
+    """Judge every row of a campaign's audience as of the time the campaign is planned for, in order.
+
+    Raises:
+        FileUnreadableError: the audience file cannot be read to its end.
+    """
     register = register_live()
     audience = audience_of(campaign)
     plan = register.rules.plans[campaign]
-    at = plan.planned_at or imported_at(folder)
-    judgement = judge_send(plan, register=register.rules, at=at)
-    rows = list(_audience_rows(folder / audience["file"], audience, register))
-    for start in range(0, max(len(rows), 1), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        past = past_of([contact for _, kind, contact in part if kind == "judged" and contact], register)
+    judgement = judge_send(plan, register=register.rules, at=plan.planned_at or imported_at(folder))
+    backend = ReferenceBackend(register)
+    rows = _audience_rows(folder / audience["file"], audience, register)
+    while part := list(islice(rows, _CHUNK)):
+        contacts = [contact for _, _, contact in part if contact]
+        verdicts = iter(backend.screen(contacts, judgement))
         for number, kind, contact in part:
-            if kind != "judged" or contact is None:
-                yield AudienceAnswer(number, kind)
-                continue
-            facts = past.facts(contact, judgement.requirement) if judgement.requirement else RowFacts()
-            yield AudienceAnswer(number, kind, judge_row(facts, judgement))
+            yield AudienceAnswer(number, kind, next(verdicts) if contact else None)
 
 
 def _audience_rows(
-    path: Path, audience: dict[str, str], register: LiveRegister
+    path: Path, audience: Mapping[str, str], register: LiveRegister
 ) -> Iterator[tuple[int, str, Contact | None]]:
     identifier = IDENTIFIERS[audience["identifier"].casefold()]
     read = canonical_reader(identifier, register.governed.member_id_pattern)
     make = lookup_maker(identifier)
     seen: set[bytes] = set()
     try:
-        with open_text(path) as stream:
-            reader = csv.reader(stream)
-            header = next_row(reader, 0) or []
-            place = [clean(cell) for cell in header].index(audience["column"])
-            number = 0
-            while (raw := next_row(reader, number + 1)) is not None:
-                number += 1
-                value = read(raw[place]) if len(raw) == len(header) else None
-                if value is None:
-                    yield number, "invalid", None
-                    continue
-                lookup = make(value)
-                if lookup in seen:
-                    yield number, "duplicate", None
-                    continue
+        for row in read_audience(path, form="csv", column=audience["column"], carry=()):
+            value = read(row.value) if row.value is not None else None
+            lookup = make(value) if value else b""
+            if not lookup:
+                yield row.number, "invalid", None
+            elif lookup in seen:
+                yield row.number, "duplicate", None
+            else:
                 seen.add(lookup)
-                yield number, "judged", Contact(identifier, lookup)
+                yield row.number, "judged", Contact(identifier, lookup)
     except TableError as error:
         raise FileUnreadableError(error.detail, reason=error.code, row=error.row) from None
-    except ValueError:
-        raise FileUnreadableError(f"no column {audience['column']} in {path.name}", reason="missing_column") from None

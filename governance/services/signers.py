@@ -1,0 +1,17 @@
+"""Signers of this installation, each with a key of its own from the signing root."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.conf import settings
+
+from audit.signing import Ed25519Signer, Signer
+from governance.crypto.keyring import derived_key, keyring
+
+
+@cache
+def signer(use: str) -> Signer:
+    """Return the signer for one use, such as `manifest`. Its name is `<tenant>/<use>`."""
+    tenant = settings.ZHIXU["TENANT"]
+    return Ed25519Signer(f"{tenant}/{use}", derived_key("sign", keyring()["sign"].active, tenant, use))

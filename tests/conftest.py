@@ -1,0 +1,44 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from audit.actors import Actor
+from consent.services.samples import sample_load
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / "samples" / "demo"
+OFFICER = Actor("user", "officer-1")
+
+
+class _Undo(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def retailer(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[Path]:
+    """The sample retailer, loaded once for all tests of a module and gone after them.
+
+    Returns the folder it was loaded from. Use it together with the `db` fixture.
+    """
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        try:
+            with transaction.atomic():
+                sample_load(folder=DEMO, actor=OFFICER, at=timezone.now())
+                yield DEMO
+                raise _Undo
+        except _Undo:
+            pass
+
+
+@pytest.fixture
+def at() -> datetime:
+    """The present, as the database sees it."""
+    return timezone.now()
