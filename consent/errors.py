@@ -53,6 +53,10 @@ class IdentifierMalformedError(InvalidInputError):
     code = "identifier_malformed"
 
 
+class IdentifierAmbiguousError(ConflictError):
+    code = "identifier_ambiguous"
+
+
 class LinkInvalidError(NotFoundError):
     """A preference link is unknown or over; both look the same."""
 

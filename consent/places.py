@@ -19,3 +19,7 @@ def profile_place(column: str, subject: UUID, row_version: int = 1) -> Place:
 
 def guardian_place(row: UUID, child: UUID) -> Place:
     return Place(settings.ZHIXU["TENANT"], "consent_guardianship", "guardian", row, child)
+
+
+def context_place(record: UUID, subject: UUID) -> Place:
+    return Place(settings.ZHIXU["TENANT"], "consent_record", "context", record, subject)

@@ -26,6 +26,7 @@ from governance.domain.cells import parse_day, parse_instant
 from governance.domain.identifiers import IdentifierType
 from governance.domain.terms import PurposeKind
 
+GIVES = frozenset({Act.GRANT, Act.RENEW})
 CLOCK_SKEW = timedelta(minutes=5)
 FOREVER = date(9999, 12, 31)
 ALWAYS = date(1900, 1, 1)
@@ -177,12 +178,21 @@ def _papers_missing(cells: Cells, read: _Reading, person: PersonRef, ctx: Import
         or (cells["recipient"] and record.recipient is None)
     ):
         return RowError.POLICY_GAP
-    gives = record.act in (Act.GRANT, Act.RENEW)
-    if gives and _is_unguarded_child(person, record.purpose, record.at, ctx):
+    unguarded = record.act in GIVES and _is_unguarded_child(person, record.purpose, record.at, ctx)
+    return yes_refused(record, marked_separate=read.marked_separate, unguarded_child=unguarded)
+
+
+def yes_refused(record: Record, *, marked_separate: bool, unguarded_child: bool) -> RowError | None:
+    """Return why a grant, renewal or confirmation cannot be taken, or None. Its parts are all registered.
+
+    Separate consent (单独同意) is a type of its own: asked alone, said alone, by a clear act (NDSR 62(7)).
+    """
+    gives = record.act in GIVES
+    if gives and unguarded_child:
         return RowError.CHILD_NO_GUARDIAN_CONSENT
     if gives and record.separate and not good_form(record):
         return RowError.CONSENT_INVALID_FORM
-    if gives and record.separate and not (record.bundle is Bundle.OWN and read.marked_separate):
+    if gives and record.separate and not (record.bundle is Bundle.OWN and marked_separate):
         return RowError.CONSENT_BUNDLED
     if not record.separate and record.channel is None:
         return RowError.CONSENT_BUNDLED

@@ -48,6 +48,7 @@ _COLUMNS = (
     "valid_until",
     "evidence",
     "proof",
+    "context",
     "actor_kind",
     "actor_ref",
     "source_key",
@@ -64,6 +65,7 @@ class NewRecord:
     proof: str = ""
     text_hash: str = ""  # as much of it as was given
     language: str = ""
+    context: bytes | None = None  # sealed: address, browser and the like
     source_key: bytes | None = None
     source_digest: bytes | None = None
 
@@ -109,6 +111,7 @@ def records_append(
                 record.valid_until,
                 record.evidence,
                 item.proof,
+                item.context,
                 actor.kind,
                 actor.ref,
                 item.source_key,

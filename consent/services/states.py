@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
 
 from django.db import connection, transaction
 
 from audit.bulk import stage_rows
 from consent.domain.records import Slot, Standing, State, stand
-from consent.models import ConsentState, DataSubject, Identifier
+from consent.models import ConsentState, DataSubject
 from consent.models import Slot as SlotRow
 from consent.selectors.records import records_for
 from consent.selectors.register import LiveRegister, register_live
-from governance.domain.identifiers import IdentifierType
+from consent.selectors.states import phone_bound_at
 
 _BATCH = 5_000
 
@@ -80,14 +79,6 @@ def _expected(ids: Collection[int], register: LiveRegister) -> tuple[list[StateR
         key: sorted(keys[purpose] for purpose in standing.granted) or None for key, standing in standings.items()
     }
     return rows, granted
-
-
-def phone_bound_at(ids: Collection[int]) -> dict[int, datetime]:
-    """Return when each person's phone was bound, where that is known. Of several phones the latest counts."""
-    phones = Identifier.objects.filter(subject_id__any=ids, type=IdentifierType.PHONE, bound_at__isnull=False).order_by(
-        "bound_at"
-    )
-    return dict(phones.values_list("subject_id", "bound_at"))
 
 
 def _rows(key: int, standing: Standing, slots: Mapping[Slot, int], register: LiveRegister) -> Iterator[StateRow]:

@@ -1,0 +1,20 @@
+"""One permission: the token has the scope the view asks for."""
+
+from __future__ import annotations
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from audit.problems import ProblemError
+
+
+class HasScope(BasePermission):
+    """`view.scope` names the scope, or `view.scopes` one per method. A view without either is open to nobody."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        by_method = getattr(view, "scopes", {})
+        scope = by_method.get(request.method) or getattr(view, "scope", None)
+        if scope is None or scope not in request.user.scopes:
+            raise ProblemError(403, "insufficient_scope", extra={"scope": str(scope or "")})
+        return True
