@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -57,11 +57,18 @@ _STATUS: tuple[tuple[type[ZhixuError], int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one part of the body. `pointer` is a JSON pointer (RFC 6901)."""
+    """What is wrong with one part of the body. `pointer` is a JSON pointer (RFC 6901).
+
+    `detail` is a message id with named places; it is translated when the answer is written.
+    """
 
     pointer: str
     code: str
     detail: str
+    places: Mapping[str, object] = field(default_factory=dict)
+
+    def shown(self) -> dict[str, str]:
+        return {"pointer": self.pointer, "code": self.code, "detail": gettext(self.detail) % self.places}
 
 
 class ProblemError(Exception):
@@ -76,6 +83,7 @@ class ProblemError(Exception):
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
+        places: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -84,6 +92,7 @@ class ProblemError(Exception):
         self.errors = list(errors)
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
+        self.places = dict(places or {})
 
 
 def problem_of(error: ZhixuError) -> ProblemError:
@@ -91,7 +100,7 @@ def problem_of(error: ZhixuError) -> ProblemError:
     status = next((status for family, status in _STATUS if isinstance(error, family)), 500)
     reason = error.context.get("reason")
     extra = {"reason": str(reason)} if reason else {}
-    return ProblemError(status, error.code, gettext(error.message), extra=extra)
+    return ProblemError(status, error.code, error.message, extra=extra, places=error.context)
 
 
 def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
@@ -101,9 +110,9 @@ def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
         "type": f"urn:zhixu:problem:{problem.code}",
         "title": title,
         "status": problem.status,
-        "detail": problem.detail or title,
+        "detail": gettext(problem.detail) % problem.places if problem.detail else title,
         "code": problem.code,
-        "errors": [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in problem.errors],
+        "errors": [error.shown() for error in problem.errors],
         "request_id": request_id,
     }
     return document | problem.extra

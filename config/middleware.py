@@ -8,6 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
+from audit.problems import request_id_of
+
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
@@ -24,3 +26,17 @@ class LeanPaths:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self._views.get(request.path_info, self._get_response)(request)
+
+
+class RequestId:
+    """Echo the request id, and add what the API wants on every answer."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        response["X-Request-ID"] = request_id_of(request)
+        for name, value in getattr(request, "zhixu_headers", {}).items():
+            response[name] = value
+        return response

@@ -17,6 +17,8 @@ import orjson
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_noop as _
+from django.utils.translation import override
 
 from audit.errors import ZhixuError
 from audit.problems import (
@@ -177,7 +179,11 @@ def check_batch(request: HttpRequest) -> HttpResponse:
         errors = Errors()
         cid, merged = _item(item, defaults, place, errors)
         if cid in results:
-            raise ProblemError(400, "invalid_request", errors=[FieldError(f"/items/{place}/cid", "duplicate", cid[:60])])
+            raise ProblemError(
+                400,
+                "invalid_request",
+                errors=[FieldError(f"/items/{place}/cid", "duplicate", _("This cid stands twice."))],
+            )
         wanted = read_check(
             merged,
             now=now,
@@ -188,7 +194,8 @@ def check_batch(request: HttpRequest) -> HttpResponse:
         results[cid] = None
         if wanted is None or errors.found:
             problem = ProblemError(400, "invalid_request", errors=errors.found)
-            results[cid] = {"error": problem_document(problem, request_id_of(request))}
+            with override(language):
+                results[cid] = {"error": problem_document(problem, request_id_of(request))}
         else:
             groups.setdefault(wanted.asked, []).append((cid, wanted))
     digest = hashlib.blake2b(request.body, digest_size=16).digest()
@@ -222,34 +229,39 @@ def _batch(body: object) -> tuple[Mapping[str, object], list[object], bool]:
     errors = Errors()
     cap = int(settings.ZHIXU["BATCH_MAX_ITEMS"])
     if not isinstance(body, Mapping):
-        raise ProblemError(400, "invalid_request", errors=[FieldError("", "invalid", "an object is expected")])
+        raise ProblemError(400, "invalid_request", errors=[FieldError("", "invalid", _("An object is expected."))])
     refuse_unknown(body, _BATCH_KEYS, errors, "")
     defaults, items, options = body.get("defaults") or {}, body.get("items"), body.get("options") or {}
     if not isinstance(defaults, Mapping):
-        errors.add("/defaults", "invalid", "an object is expected")
+        errors.add("/defaults", "invalid", _("An object is expected."))
         defaults = {}
     refuse_unknown(defaults, CHECK_KEYS - {"as_of", "rule_set"}, errors, "/defaults")
     if not isinstance(items, list):
-        errors.add("/items", "required", "a list is expected")
+        errors.add("/items", "required", _("A list is expected."))
         items = []
-    if not isinstance(options, Mapping) or set(options) - {"view"} or options.get("view", "basic") not in ("basic", "full"):
-        errors.add("/options", "invalid", 'only view: "basic" or "full" is known')
+    if (
+        not isinstance(options, Mapping)
+        or set(options) - {"view"}
+        or options.get("view", "basic") not in ("basic", "full")
+    ):
+        errors.add("/options", "invalid", _('Only view: "basic" or "full" is known.'))
         options = {}
     if errors.found:
         raise ProblemError(400, "invalid_request", errors=errors.found)
     if len(items) > cap:
         extra = {"max_items": cap, "use_instead": "/api/v1/screenings"}
-        raise ProblemError(413, "too_many_items", f"at most {cap} items; for more use POST /api/v1/screenings", extra=extra)
+        detail = _("At most %(cap)s items; for more use POST /api/v1/screenings.")
+        raise ProblemError(413, "too_many_items", detail, extra=extra, places={"cap": cap})
     return defaults, items, options.get("view") == "full"
 
 
 def _item(item: object, defaults: Mapping[str, object], place: int, errors: Errors) -> tuple[str, object]:
     if not isinstance(item, Mapping):
-        errors.add("", "invalid", "an object is expected")
+        errors.add("", "invalid", _("An object is expected."))
         return str(place), {}
     cid = item.get("cid", str(place))
     if not isinstance(cid, str) or not 0 < len(cid) <= 64:
-        errors.add("/cid", "invalid", "a text of 1 to 64 characters is expected")
+        errors.add("/cid", "invalid", _("A text of 1 to %(most)s characters is expected."), most=64)
         cid = str(place)
     return cid, {**defaults, **{key: value for key, value in item.items() if key != "cid"}}
 

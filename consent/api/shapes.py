@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext_noop as _
+
 from audit.problems import FieldError
 from consent.decisions.plans import Asked
 from consent.screening.set_based import SUBJECT_REF
@@ -33,6 +35,7 @@ CHECK_KEYS = frozenset(
         "rule_set",
     }
 )
+SUBJECT_TYPES = (*IDENTIFIER_TYPES, "phone_hmac", "subject")
 _SUBJECT_KEYS = frozenset({"type", "id", "app"})
 
 
@@ -42,8 +45,8 @@ class Errors:
 
     found: list[FieldError] = field(default_factory=list)
 
-    def add(self, pointer: str, code: str, detail: str) -> None:
-        self.found.append(FieldError(pointer, code, detail))
+    def add(self, pointer: str, code: str, detail: str, **places: object) -> None:
+        self.found.append(FieldError(pointer, code, detail, places))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +63,18 @@ def read_check(
     """Read one check. None if anything is wrong; `errors` says what."""
     before = len(errors.found)
     if not isinstance(body, Mapping):
-        errors.add(pointer, "invalid", "an object is expected")
+        errors.add(pointer, "invalid", _("An object is expected."))
         return None
     allowed = CHECK_KEYS if simulate else CHECK_KEYS - {"as_of", "rule_set"}
     refuse_unknown(body, allowed, errors, pointer)
     subject = read_subject(body.get("subject"), member_id_pattern, errors, f"{pointer}/subject")
     planned_at = read_time(body, "planned_at", errors, pointer)
     if planned_at is not None and planned_at < now - timedelta(minutes=5):
-        errors.add(f"{pointer}/planned_at", "in_the_past", "a past instant is judged with as_of")
+        errors.add(f"{pointer}/planned_at", "in_the_past", _("A past instant is judged with as_of."))
     as_of = read_time(body, "as_of", errors, pointer)
     rule_set = body.get("rule_set")
     if rule_set not in (None, "draft"):
-        errors.add(f"{pointer}/rule_set", "invalid", 'only "draft" can be asked for')
+        errors.add(f"{pointer}/rule_set", "invalid", _('Only "draft" can be asked for.'))
     asked = Asked(
         purpose=read_text(body, "purpose", errors, pointer),
         channel=read_text(body, "channel", errors, pointer),
@@ -84,7 +87,7 @@ def read_check(
         planned_at=planned_at,
     )
     if asked.campaign is None and (asked.purpose is None or asked.channel is None):
-        errors.add(pointer, "required", "name a campaign, or a purpose and a channel")
+        errors.add(pointer, "required", _("Name a campaign, or a purpose and a channel."))
     if len(errors.found) > before or subject is None:
         return None
     return CheckRequest(subject, asked, as_of, rule_set == "draft")
@@ -93,18 +96,18 @@ def read_check(
 def refuse_unknown(body: Mapping[str, object], allowed: Collection[str], errors: Errors, pointer: str) -> None:
     for key in body:
         if key not in allowed:
-            errors.add(f"{pointer}/{key[:60]}", "unknown_field", "this field is not known")
+            errors.add(f"{pointer}/{key[:60]}", "unknown_field", _("This field is not known."))
 
 
 def read_subject(value: object, member_id_pattern: str, errors: Errors, pointer: str) -> SubjectRef | None:
     """Read a subject reference of any kind the contract names (docs/api.md, rule 10)."""
     if not isinstance(value, Mapping):
-        errors.add(pointer, "required" if value is None else "invalid", "an object with type and id is expected")
+        errors.add(pointer, "required" if value is None else "invalid", _("An object with type and id is expected."))
         return None
     refuse_unknown(value, _SUBJECT_KEYS, errors, pointer)
     kind, number = value.get("type"), value.get("id")
     if not isinstance(number, str) or not 0 < len(number) <= MAX_TEXT:
-        errors.add(f"{pointer}/id", "invalid", f"a text of 1 to {MAX_TEXT} characters is expected")
+        errors.add(f"{pointer}/id", "invalid", _("A text of 1 to %(most)s characters is expected."), most=MAX_TEXT)
         return None
     if kind == "subject":
         found = _read_opaque(number)
@@ -115,10 +118,12 @@ def read_subject(value: object, member_id_pattern: str, errors: Errors, pointer:
         canonical = canonical_reader(identifier, member_id_pattern)(number)
         found = SubjectRef(identifier.value, lookup_maker(identifier)(canonical)) if canonical else None
     else:
-        errors.add(f"{pointer}/type", "invalid", f"one of {', '.join([*IDENTIFIER_TYPES, 'phone_hmac', 'subject'])}")
+        errors.add(
+            f"{pointer}/type", "invalid", _("One of these is expected: %(words)s."), words=", ".join(SUBJECT_TYPES)
+        )
         return None
     if found is None:
-        errors.add(f"{pointer}/id", "identifier_malformed", f"this is no {kind}")
+        errors.add(f"{pointer}/id", "identifier_malformed", _("This is no valid %(kind)s."), kind=kind)
     return found
 
 
@@ -146,7 +151,7 @@ def read_text(body: Mapping[str, object], key: str, errors: Errors, pointer: str
     if value is None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
-        errors.add(f"{pointer}/{key}", "invalid", f"a text of 1 to {MAX_TEXT} characters is expected")
+        errors.add(f"{pointer}/{key}", "invalid", _("A text of 1 to %(most)s characters is expected."), most=MAX_TEXT)
         return None
     return value
 
@@ -154,7 +159,7 @@ def read_text(body: Mapping[str, object], key: str, errors: Errors, pointer: str
 def _read_flag(body: Mapping[str, object], key: str, errors: Errors, pointer: str) -> bool | None:
     value = body.get(key)
     if value is not None and not isinstance(value, bool):
-        errors.add(f"{pointer}/{key}", "invalid", "true or false is expected")
+        errors.add(f"{pointer}/{key}", "invalid", _("True or false is expected."))
         return None
     return value
 
@@ -167,7 +172,7 @@ def _read_fields(value: object, errors: Errors, pointer: str) -> tuple[str, ...]
         or len(value) > MAX_FIELDS
         or not all(isinstance(item, str) and 0 < len(item) <= MAX_TEXT for item in value)
     ):
-        errors.add(pointer, "invalid", f"a list of at most {MAX_FIELDS} field names is expected")
+        errors.add(pointer, "invalid", _("A list of at most %(most)s field names is expected."), most=MAX_FIELDS)
         return None
     return tuple(value)
 
@@ -179,7 +184,7 @@ def read_time(body: Mapping[str, object], key: str, errors: Errors, pointer: str
         return None
     at = parse_rfc3339(value)
     if at is None:
-        errors.add(f"{pointer}/{key}", "invalid", "an RFC 3339 time with offset is expected")
+        errors.add(f"{pointer}/{key}", "invalid", _("An RFC 3339 time with offset is expected."))
     return at
 
 

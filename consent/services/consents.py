@@ -182,7 +182,9 @@ def _record(
     if purpose is None and not item.purpose:
         raise ConsentRefusedError("a purpose is needed", reason="E_INPUT", item=place)
     if unregistered:
-        raise ConsentRefusedError("purpose, channel, recipient, point or notice is not registered", reason="POLICY_GAP", item=place)
+        raise ConsentRefusedError(
+            "purpose, channel, recipient, point or notice is not registered", reason="POLICY_GAP", item=place
+        )
     if not separate and channel is None:
         raise ConsentRefusedError("a channel is needed", reason="E_INPUT", item=place)
     if kind is PurposeKind.SEPARATE and record.recipient is None:
@@ -232,7 +234,12 @@ def _subject(
 
 def _own_kinds(values: Mapping[IdentifierType, GivenIdentifier]) -> list[IdentifierType]:
     """Return the kinds that name one person and no household, in order of trust."""
-    kinds = (IdentifierType.MEMBER_ID, IdentifierType.WECHAT_UNIONID, IdentifierType.WECHAT_OPENID, IdentifierType.DEVICE)
+    kinds = (
+        IdentifierType.MEMBER_ID,
+        IdentifierType.WECHAT_UNIONID,
+        IdentifierType.WECHAT_OPENID,
+        IdentifierType.DEVICE,
+    )
     return [kind for kind in kinds if kind in values]
 
 
@@ -284,4 +291,8 @@ def _recorded(record: Record, states: Mapping[Slot, State]) -> Recorded:
     state = states.get(slot)
     if state is None or not state.granted:
         return Recorded(record.ref, "none")
-    return Recorded(record.ref, "granted") if state.confirmed else Recorded(record.ref, "pending", f"confirm_{record.channel}")
+    return (
+        Recorded(record.ref, "granted")
+        if state.confirmed
+        else Recorded(record.ref, "pending", f"confirm_{record.channel}")
+    )

@@ -29,6 +29,7 @@ from audit.actors import Actor
 from audit.bulk import stage_rows
 from audit.domain.canonical import canonical_json
 from audit.services.record import Event, ObjectRef, audit_record
+from consent.decisions.answers import obligations
 from consent.decisions.bits import OUTCOMES, bit, bits_of, verdict_of
 from consent.decisions.engine import Findings, SendJudgement, Verdict, judge_row, judge_send
 from consent.decisions.history import Contact
@@ -50,6 +51,7 @@ from consent.services.imports import file_sha256
 from consent.services.jobs import JobLostError, job_cancel, job_claim, job_fail, job_keep
 from governance.crypto.blind_index import lookup_maker
 from governance.domain.calendar import day_of
+from governance.domain.cells import clean
 from governance.domain.identifiers import IDENTIFIER_TYPES, canonical_reader
 from governance.domain.tables import TableError
 from governance.services.signers import signer
@@ -197,7 +199,7 @@ class _Output:
         verdict, names = self._verdict(bits.get(row.number, bit(Reason.E_INPUT)))
         self.counts["allow" if verdict.outcome.may_send else verdict.outcome.value] += 1
         self.codes.update([code.name for code in verdict.codes])
-        cells = [str(row.number), (row.value or "").strip(), *map(_safe_cell, row.carried), verdict.outcome.value]
+        cells = [str(row.number), clean(row.value or ""), *map(_safe_cell, row.carried), verdict.outcome.value]
         if verdict.outcome.may_send:
             self.buffers["allow"] += _csv_line([*cells, names])
         else:
@@ -404,11 +406,24 @@ def manifest_sign(screening: Screening, register: LiveRegister) -> str:
         "rows": screening.rows_done,
         "counts": screening.counts,
         "by_code": screening.by_code,
+        "obligations": _obligations(screening, register),
         "files": {
             name: {"sha256": file_sha256(folder / f"{name}.csv"), "bytes": screening.offsets[name]} for name in FILES
         },
     }
     return signer("manifest").sign(canonical_json(body).decode() + "\n")
+
+
+def _obligations(screening: Screening, register: LiveRegister) -> dict[str, int]:
+    """Return what every allowed row owes, with how many rows owe it. Duties of single rows stand in their codes."""
+    at = screening.as_of or screening.judged_at or timezone.now()
+    plan = register.rules.plans[screening.campaign]
+    judgement = judge_send(plan, register=register.rules, at=at)
+    allowed = screening.counts["allow"]
+    if not allowed:
+        return {}
+    plain = verdict_of(0, {}, marketing=judgement.marketing)
+    return {str(duty["code"]): allowed for duty in obligations(plan, judgement, plain, register.rules)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,7 +521,7 @@ def _write_changes(screening: Screening, recheck: Recheck) -> None:
     if recheck.removed or recheck.added:
         rows = read_audience(Path(screening.source), form=screening.source_format, column=screening.column, carry=())
         numbers = wanted["removed"] | wanted["added"]
-        values = {row.number: (row.value or "").strip() for row in rows if row.number in numbers}
+        values = {row.number: clean(row.value or "") for row in rows if row.number in numbers}
     for name, numbers in wanted.items():
         lines = [_csv_line(["row_no", screening.column or "identifier"])]
         lines += [_csv_line([str(number), values.get(number, "")]) for number in sorted(numbers)]

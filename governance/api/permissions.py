@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from audit.problems import ProblemError
+
+if TYPE_CHECKING:  # views read this module while they are being imported
+    from rest_framework.views import APIView
 
 
 class HasScope(BasePermission):

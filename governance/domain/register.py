@@ -46,6 +46,7 @@ class DataField:
     allowed_purposes: frozenset[str] = frozenset()
     aggregate: str | None = None
     bulk_class: str | None = None
+    tier: str = "T1"
 
 
 @dataclass(frozen=True, slots=True)

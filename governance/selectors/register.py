@@ -110,6 +110,7 @@ def _field(row: DataFieldRow) -> DataField:
         allowed_purposes=frozenset(purpose.code for purpose in row.allowed_purposes.all()),
         aggregate=row.aggregate or None,
         bulk_class=row.bulk_class or None,
+        tier=row.tier,
     )
 
 
