@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import signal
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from config.bootstrap import ROOT, fail
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> None:
     if command == "test":
         _run_tests(argv[2:])
     if "DATABASE_URL" not in os.environ and command not in NEEDS_NO_DATABASE:
-        _start_cluster(throwaway=command == "samples_verify")
+        _start_cluster(command, argv)
 
     from django.core.management import execute_from_command_line
 
@@ -46,11 +48,12 @@ def _run_tests(args: list[str]) -> None:
     sys.exit(pytest.main(args))
 
 
-def _start_cluster(*, throwaway: bool) -> None:
+def _start_cluster(command: str, argv: list[str]) -> None:
     """Start our own server and stop it with this process, if this process started it."""
-    folder = Path(tempfile.mkdtemp(prefix="zhixu-")) if throwaway else STATE / "postgres"
+    throwaway = command == "samples_verify"
+    folder = Path(tempfile.mkdtemp(prefix="zhixu-")) if throwaway else STATE / _cluster_name(command, argv)
     if throwaway:
-        folder.chmod(0o755)
+        folder.chmod(0o755)  # the server's own user must get in; its data folder below is 0700
     try:
         cluster = Cluster(folder, throwaway=throwaway)
         started = cluster.start()
@@ -62,3 +65,12 @@ def _start_cluster(*, throwaway: bool) -> None:
         atexit.register(cluster.stop)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ["DATABASE_URL"] = cluster.url
+
+
+def _cluster_name(command: str, argv: list[str]) -> str:
+    """A demo of another folder has a server of its own, so that no data is ever mixed or deleted."""
+    data = next((value for flag, value in pairwise(argv) if flag == "--data"), "")
+    data = data or next((arg.partition("=")[2] for arg in argv if arg.startswith("--data=")), "")
+    if command != "demo" or not data:
+        return "postgres"
+    return f"postgres-{hashlib.sha256(str(Path(data).resolve()).encode()).hexdigest()[:8]}"

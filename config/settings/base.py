@@ -16,6 +16,7 @@ ZHIXU = {
     "KEYRING": env.KEYRING,
     "KEYRING_AUTOCREATE": False,
     "STATE": env.STATE,
+    "AUDIENCES": env.STATE / "audiences",  # where the audience files that campaigns name are found
     "BASE_URL": env.BASE_URL,
     "CHECK_TTL_SECONDS": 60,
     "SCREENING_TTL_HOURS": 24,
@@ -181,6 +182,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 1800}
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "consent.jobs_sweep", "schedule": 60.0}}
 
 LOGGING = {
     "version": 1,

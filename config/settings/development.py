@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from config.settings.base import *  # noqa: F403
-from config.settings.base import ZHIXU
+from config.settings.base import BASE_DIR, ZHIXU
 
-SECRET_KEY = "development-only-not-a-secret-000000000000000000000000000000000000"
+SECRET_KEY = "development-only-not-a-secret-000000000000000000000000000000000000"  # noqa: S105
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", "testserver"]
-ZHIXU = ZHIXU | {"KEYRING_AUTOCREATE": True}
+ZHIXU = ZHIXU | {"KEYRING_AUTOCREATE": True, "AUDIENCES": BASE_DIR / "samples" / "demo"}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)

@@ -206,7 +206,7 @@ def check_batch(request: HttpRequest) -> HttpResponse:
         latest = decisions_check(
             [wanted.subject for _, wanted in members], asked, caller=caller, request_hash=digest, evidence=full
         )
-        for (cid, _), checked in zip(members, latest.items, strict=True):
+        for (cid, _wanted), checked in zip(members, latest.items, strict=True):
             verdict = checked.verdict
             counts["allow" if verdict.outcome.may_send else verdict.outcome.value] += 1
             by_code.update([code.name for code in verdict.codes])

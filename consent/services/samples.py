@@ -14,11 +14,12 @@ from consent.decisions.engine import Verdict, judge_send
 from consent.decisions.history import Contact
 from consent.domain.vocabulary import IDENTIFIERS
 from consent.errors import FileUnreadableError
+from consent.models import ConsentImport
 from consent.screening.audience import read_audience
 from consent.screening.reference import ReferenceBackend
 from consent.selectors.register import LiveRegister, audience_of, register_live
 from consent.services import list_imports
-from consent.services.imports import consents_import_run, consents_import_start, import_errors_path
+from consent.services.imports import consents_import_run, consents_import_start, file_sha256, import_errors_path
 from consent.services.register_files import register_load
 from governance.crypto.blind_index import lookup_maker
 from governance.domain.cells import clean, parse_instant
@@ -77,6 +78,12 @@ def sample_load(
     if on_step:
         on_step("consents.csv", {"accepted": done.accepted, "refused": done.refused, "replayed": done.replayed})
     return import_errors_path(done)
+
+
+def sample_is_loaded(folder: Path) -> bool:
+    """Tell whether the folder was loaded to its end: its consents come last. Loading again is safe either way."""
+    path = folder / "consents.csv"
+    return path.exists() and ConsentImport.objects.filter(status="done", sha256=file_sha256(path)).exists()
 
 
 def imported_at(folder: Path) -> datetime:

@@ -1,0 +1,3 @@
+from governance.admin import clients, policies, recipients, register
+
+__all__ = ["clients", "policies", "recipients", "register"]

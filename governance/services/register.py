@@ -62,7 +62,9 @@ def _values(row: Model) -> dict[str, object]:
         if not field.primary_key:
             values[field.attname] = _plain(field, getattr(stored, field.attname))
     for many in stored._meta.many_to_many:
-        values[many.name] = sorted(str(getattr(member, "code", member.pk)) for member in getattr(stored, many.name).all())
+        values[many.name] = sorted(
+            str(getattr(member, "code", member.pk)) for member in getattr(stored, many.name).all()
+        )
     for relation in stored._meta.related_objects:
         if relation.hidden or relation.many_to_many or relation.on_delete is not CASCADE:
             continue

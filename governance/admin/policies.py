@@ -1,0 +1,101 @@
+"""House policy: numbers an officer may set. Drafted, checked, then put in force by a service."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from audit.admin_base import Labels, actor_of
+from governance.admin.base import RegisterAdmin, RegisterForm
+from governance.admin.words import POLICY_STATES
+from governance.domain.register import DEFAULT_POLICY, policy_from
+from governance.domain.terms import PolicyState
+from governance.models import PolicyRevision
+from governance.selectors.policies import policy_values
+from governance.services.register import policy_draft_save, policy_publish
+
+
+class _Readable(json.JSONEncoder):
+    """Indented, Chinese as Chinese."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs | {"indent": 2, "ensure_ascii": False})
+
+
+class PolicyForm(RegisterForm):
+    values = forms.JSONField(
+        label=_("values"),
+        encoder=_Readable,
+        widget=forms.Textarea(attrs={"rows": 24, "class": "zx-json", "spellcheck": "false"}),
+        help_text=format_lazy("{} {}", _("JSON. What is left out has its default. Keys:"), ", ".join(sorted(DEFAULT_POLICY))),
+    )
+
+    def clean_values(self) -> dict[str, object]:
+        values = self.cleaned_data["values"]
+        if not isinstance(values, dict):
+            raise ValidationError(gettext("A JSON object is expected."))
+        try:
+            policy_from(values, 0)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        return values
+
+
+@admin.register(PolicyRevision)
+class PolicyRevisionAdmin(RegisterAdmin):
+    form = PolicyForm
+    list_display = ("revision", "state", "published_at")
+    fields = ("revision", "state", "published_at", "values")
+    readonly_fields = ("revision", "state", "published_at")
+    labels: ClassVar[dict[str, Labels]] = {"state": POLICY_STATES}
+    actions = ("publish",)
+    change_form_template = "admin/governance/policyrevision/change_form.html"
+
+    def trail_ref(self, obj: PolicyRevision) -> str:
+        return str(obj.revision)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.state == PolicyState.DRAFT)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"values": policy_values()}
+
+    def save_registered(self, request: HttpRequest, row: Any, **_parts: Any) -> None:
+        policy_draft_save(row, actor=actor_of(request), at=timezone.now())
+
+    @admin.action(description=_("Put in force"), permissions=["change"])
+    def publish(self, request: HttpRequest, queryset: Any) -> None:
+        chosen = list(queryset.values_list("revision", flat=True)[:2])
+        if len(chosen) != 1:
+            self.message_user(request, gettext("Choose exactly one draft."), "error")
+            return
+        self._publish(request, chosen[0])
+
+    def _publish(self, request: HttpRequest, revision: int) -> None:
+        done = gettext("Revision %(revision)s is in force. The next decision reads it.") % {"revision": revision}
+        self.tell(request, partial(policy_publish, revision=revision, actor=actor_of(request), at=timezone.now()), done)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(require_POST(self.publish_view))
+        return [
+            path("<int:pk>/publish/", view, name="governance_policyrevision_publish"),
+            *super().get_urls(),
+        ]
+
+    def publish_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        row = self.get_object(request, str(pk))
+        if row is not None and self.has_change_permission(request):
+            self._publish(request, row.revision)
+        return HttpResponseRedirect(reverse("admin:governance_policyrevision_changelist"))
