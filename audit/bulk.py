@@ -28,7 +28,9 @@ def copy_models(rows: Sequence[Model], *, ids: bool = False) -> None:
             if getattr(f, "auto_now_add", False):
                 setattr(row, f.attname, now)
     names = [f.attname for f in fields]
-    copy_rows(rows[0]._meta.db_table, [f.column for f in fields], ([getattr(row, n) for n in names] for row in rows))
+    copy_rows(
+        rows[0]._meta.db_table, [str(f.column) for f in fields], ([getattr(row, n) for n in names] for row in rows)
+    )
 
 
 def take_ids(table: str, count: int) -> list[int]:
@@ -68,7 +70,7 @@ def update_rows(table: str, columns: Mapping[str, str], rows: Sequence[Sequence[
 
 @ForeignKey.register_lookup
 @Field.register_lookup
-class AnyOf(Lookup):  # type: ignore[type-arg]
+class AnyOf(Lookup):
     """`field__any=[…]`: one array parameter where `in` would make thousands."""
 
     lookup_name = "any"
@@ -76,7 +78,7 @@ class AnyOf(Lookup):  # type: ignore[type-arg]
     def get_prep_lookup(self) -> list[Any]:
         return [self.lhs.output_field.get_prep_value(value) for value in self.rhs]
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         lhs, params = self.process_lhs(compiler, connection)
         kind = self.lhs.output_field.db_type(connection).split(" ")[0]
-        return f"{lhs} = ANY(%s::{kind}[])", [*params, self.rhs]
+        return f"{lhs} = ANY(%s::{kind}[])", (*params, self.rhs)

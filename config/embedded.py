@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 SUPERUSER = "zhixu"
 DATABASE = "zhixu"
@@ -117,7 +118,9 @@ class Cluster:
             time.sleep(0.1)
 
     def _run(self, program: str, *args: object) -> subprocess.CompletedProcess[str]:
-        as_user = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
+        as_user: dict[str, Any] = {}
+        if self._owner:
+            as_user = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
         with tempfile.TemporaryFile("w+") as errors:  # pg_ctl's child keeps pipes open
             done = subprocess.run(
                 [str(self._bin / program), *map(str, args)],
@@ -127,7 +130,7 @@ class Cluster:
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
                 check=False,
-                **as_user,  # type: ignore[arg-type]
+                **as_user,
             )
             errors.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, "", errors.read())

@@ -61,3 +61,23 @@ class LinkInvalidError(NotFoundError):
     """A preference link is unknown or over; both look the same."""
 
     code = "link_invalid"
+
+
+class ApprovalRefusedError(ConflictError):
+    """An approval that would not count: twice by the same person, or one too many."""
+
+    code = "approval_refused"
+
+
+class ContentNotFoundError(NotFoundError):
+    code = "content_not_found"
+
+
+class ContentChangedError(ConflictError):
+    """What was read is not what is stored."""
+
+    code = "content_changed"
+
+
+class NoticeBackdatedError(InvalidInputError):
+    code = "notice_backdated"

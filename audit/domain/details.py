@@ -5,6 +5,8 @@ Everything here is pseudonymous: ids, codes, counts, digests. Personal data has 
 
 from __future__ import annotations
 
+from typing import Any
+
 _ACT = frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at"})
 _COUNTS = frozenset({"rows", "allow", "deny", "hold", "defer", "invalid", "duplicates"})
 
@@ -31,7 +33,7 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
 }
 
 
-def checked_details(event_type: str, details: dict[str, object]) -> dict[str, object]:
+def checked_details(event_type: str, details: dict[str, Any]) -> dict[str, Any]:
     """Return the details without empty values. Raises ValueError for an unknown type or key."""
     allowed = EVENT_DETAILS.get(event_type)
     if allowed is None:

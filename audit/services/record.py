@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -44,7 +44,7 @@ class Event:
     subject: UUID | None = None
     version: int | None = None
     object: ObjectRef | None = None
-    details: dict[str, object] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def audit_record(*, actor: Actor, at: datetime, event: Event, request_id: str = "") -> UUID:
@@ -69,8 +69,8 @@ def audit_record_many(*, actor: Actor, at: datetime, events: Iterable[Event], re
     return ids
 
 
-def _row(entry_id: UUID, event: Event, actor: Actor, at: datetime, request_id: str) -> Sequence[object]:
-    body: dict[str, object] = {
+def _row(entry_id: UUID, event: Event, actor: Actor, at: datetime, request_id: str) -> Sequence[Any]:
+    body: dict[str, Any] = {
         "v": 1,
         "id": str(entry_id),
         "t": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 
 from config import env
@@ -11,7 +13,7 @@ SECRET_KEY = env.SECRET_KEY
 ALLOWED_HOSTS = env.ALLOWED_HOSTS
 DEBUG = False
 
-ZHIXU = {
+ZHIXU: dict[str, Any] = {
     "TENANT": env.TENANT,  # enters keys and encrypted data: never change it once data is stored
     "KEYRING": env.KEYRING,
     "KEYRING_AUTOCREATE": False,

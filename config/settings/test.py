@@ -9,5 +9,5 @@ from config.settings.development import *  # noqa: F403
 from config.settings.development import ZHIXU
 
 _STATE = Path(tempfile.mkdtemp(prefix="zhixu-test-"))
-ZHIXU = ZHIXU | {"STATE": _STATE, "KEYRING": _STATE / "keyring.json", "TENANT": "test"}
+ZHIXU.update(STATE=_STATE, KEYRING=_STATE / "keyring.json", TENANT="test")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -67,8 +67,8 @@ def lean(view: View) -> View:
         except DatabaseError as error:
             _log.error("request %s: database: %s", request_id_of(request), type(error).__name__)
             connection.close()
-            problem = ProblemError(503, "temporarily_unavailable", headers={"Retry-After": "1"})
-            response = problem_response(problem, request)
+            unavailable = ProblemError(503, "temporarily_unavailable", headers={"Retry-After": "1"})
+            response = problem_response(unavailable, request)
         except Exception as error:
             _log.error("request %s failed: %s", request_id_of(request), type(error).__name__, exc_info=error)
             response = problem_response(ProblemError(500, "internal_error"), request)

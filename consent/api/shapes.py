@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop as _
 
 from audit.problems import FieldError
 from consent.decisions.plans import Asked
-from consent.screening.set_based import SUBJECT_REF
+from consent.domain.terms import SUBJECT_REF
 from consent.services.checks import SubjectRef
 from governance.crypto.blind_index import lookup_maker, lookup_version
 from governance.domain.identifiers import IDENTIFIER_TYPES, IdentifierType, canonical_reader

@@ -187,7 +187,7 @@ def stand(records: Iterable[Record], *, book: ConsentBook, phone_bound_at: datet
     granted = {slot.purpose for slot, state in states.items() if state.granted}
     granted |= {narrow for purpose in granted for narrow in book.purposes[purpose].contains}
     narrower = _fill_from_neighbours(states, book)
-    for slot in dict.fromkeys(_separate_slot(r) for r in ordered if r.separate and not r.act in NO):
+    for slot in dict.fromkeys(_separate_slot(r) for r in ordered if r.separate and r.act not in NO):
         state = _fold([r for r in ordered if _touches_separate(r, slot)], slot, book)
         if not state.empty:
             states[slot] = state
@@ -246,7 +246,7 @@ def _separate_slot(record: Record) -> Slot:
 def _touches_separate(record: Record, slot: Slot) -> bool:
     if not record.separate:
         return record.act in NO and record.purpose is None and record.channel is None
-    if not record.act in NO:
+    if record.act not in NO:
         return _separate_slot(record) == slot
     return (
         record.purpose in (None, slot.purpose)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntFlag, StrEnum
 
+SUBJECT_REF = 0
+"""The "kind" of a reference that names a person by our own id: the 16 bytes of its UUID."""
+
 
 class Act(StrEnum):
     """What a person did about one purpose."""

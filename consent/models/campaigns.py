@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -10,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from governance.models.base import CodeField
 
 
-def _codes(label: str, **kwargs: object) -> ArrayField:  # type: ignore[type-arg]
-    return ArrayField(models.CharField(max_length=64), verbose_name=label, default=list, blank=True, **kwargs)
+def _codes(label: Any) -> ArrayField[Any, Any]:
+    return ArrayField(models.CharField(max_length=64), verbose_name=label, default=list, blank=True)
 
 
 class Content(models.Model):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from django.db import connection
 
@@ -19,12 +20,9 @@ from consent.decisions.facts import Requirement
 from consent.decisions.history import Contact
 from consent.decisions.reasons import Reason
 from consent.domain.records import Slot
-from consent.domain.terms import Outcome, Severity
+from consent.domain.terms import SUBJECT_REF, Outcome, Severity
 from consent.selectors.register import LiveRegister
 from governance.domain.identifiers import IdentifierType
-
-SUBJECT_REF = 0
-"""The "kind" of a row that names a person by our own reference (16 bytes of its UUID)."""
 
 _UNKNOWN = 0  # a slot, purpose or notice without a database key matches nothing
 
@@ -60,7 +58,7 @@ def shape_of(r: Requirement, *, mixed: bool = False, bulk: bool = False, evidenc
     )
 
 
-def parameters(r: Requirement, register: LiveRegister) -> dict[str, object]:
+def parameters(r: Requirement, register: LiveRegister) -> dict[str, Any]:
     """Return what a statement needs to know of the requirement, as database keys."""
     governed = register.governed
     slots = register.slot_keys
@@ -121,7 +119,7 @@ def outcome_of(bits: str) -> str:
             ELSE {OUTCOME_NUMBERS[Outcome.DENY]} END"""
 
 
-def outcome_parameters(judgement: SendJudgement) -> dict[str, object]:
+def outcome_parameters(judgement: SendJudgement) -> dict[str, Any]:
     """Return the parameters of `outcome_of`."""
     may_send = Outcome.ALLOW_WITH_OBLIGATIONS if judgement.marketing else Outcome.ALLOW
     return {
@@ -573,9 +571,9 @@ class SetBasedBackend:
         statement = (
             "WITH aud AS (SELECT * FROM unnest(%(ns)s::int[], %(types)s::smallint[], %(lookups)s::bytea[])"
             f" AS a(n, type, lookup)), {subject_stage(shape_of(requirement, mixed=mixed))}"
-            " SELECT n, bits FROM verdict"
+            " SELECT n, bits FROM verdict"  # noqa: S608 - numbers and names of our own
         )
-        rows = {
+        rows: dict[str, Any] = {
             "ns": list(range(len(contacts))),
             "types": [contact.kind.value for contact in contacts],
             "lookups": [contact.lookup for contact in contacts],

@@ -19,7 +19,7 @@ def births_for(subject_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
     )
     keys = data_keys_get([ref for _, ref, _, _ in rows])
     return {
-        key: tuple(keys[ref].open(sealed, profile_place("births", ref, row_version)).split("|"))
+        key: tuple(keys[ref].open(bytes(sealed or b""), profile_place("births", ref, row_version)).split("|"))
         for key, ref, row_version, sealed in rows
         if ref in keys
     }
@@ -30,7 +30,7 @@ def identifiers_open(rows: Iterable[Identifier]) -> dict[UUID, str]:
     rows = list(rows)
     keys = data_keys_get({row.subject.ref for row in rows})
     return {
-        row.id: keys[row.subject.ref].open(row.sealed, identifier_place(row.id, row.subject.ref))
+        row.id: keys[row.subject.ref].open(bytes(row.sealed), identifier_place(row.id, row.subject.ref))
         for row in rows
         if row.subject.ref in keys
     }

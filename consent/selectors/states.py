@@ -23,4 +23,4 @@ def phone_bound_at(subject_ids: object) -> dict[int, datetime]:
     phones = Identifier.objects.filter(
         subject_id__any=subject_ids, type=IdentifierType.PHONE, bound_at__isnull=False
     ).order_by("bound_at")
-    return dict(phones.values_list("subject_id", "bound_at"))
+    return {key: at for key, at in phones.values_list("subject_id", "bound_at") if at}

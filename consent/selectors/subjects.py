@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from consent.domain.terms import SUBJECT_REF
 from consent.models import DataSubject, Identifier
-from consent.screening.set_based import SUBJECT_REF
 from consent.selectors.records import records_for
 from consent.selectors.register import LiveRegister
 

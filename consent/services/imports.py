@@ -194,7 +194,9 @@ class _Import:
             elif not replay:
                 refused[row.number] = RowError.E_INPUT
         stored = ConsentRecord.objects.filter(source_key__any=[item.key for item in placed])
-        known = {bytes(key): bytes(digest) for key, digest in stored.values_list("source_key", "source_digest")}
+        known = {
+            bytes(key or b""): bytes(digest or b"") for key, digest in stored.values_list("source_key", "source_digest")
+        }
         for item in placed:
             if item.key in known and known[item.key] != item.digest:
                 refused[item.row.number] = RowError.E_INPUT

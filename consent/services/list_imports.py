@@ -300,9 +300,10 @@ def _insert_new(rows: list[Row]) -> list[Row]:
         return []
     model = type(rows[0])
     known: set[bytes] = set()
-    for chunk in _chunks([row.source_key for row in rows]):
+    for chunk in _chunks([bytes(row.source_key or b"") for row in rows]):
         known |= {
-            bytes(key) for key in model.objects.filter(source_key__any=chunk).values_list("source_key", flat=True)
+            bytes(key or b"")
+            for key in model.objects.filter(source_key__any=chunk).values_list("source_key", flat=True)
         }
     new = list({row.source_key: row for row in rows if row.source_key not in known}.values())
     copy_models(new)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -374,7 +375,7 @@ def screen_rows(
         return {}
     staged = stage_rows("audience", {"n": "int", "type": "smallint", "lookup": "bytea"}, rows)
     requirement = judgement.requirement
-    values: dict[str, object] = {"screening": screening.pk} | outcome_parameters(judgement)
+    values: dict[str, Any] = {"screening": screening.pk} | outcome_parameters(judgement)
     stage = NOT_JUDGED
     if requirement is not None:
         mixed = any(kind != requirement.channel.identifier for _, kind, _ in rows)

@@ -12,8 +12,8 @@ from consent.decisions.facts import RowFacts
 from consent.decisions.history import Contact
 from consent.decisions.plans import Asked, plan_of
 from consent.decisions.reasons import RULE_SET
+from consent.domain.terms import SUBJECT_REF
 from consent.models import DataSubject, Identifier
-from consent.screening.set_based import SUBJECT_REF
 from consent.selectors.history import past_of
 from consent.selectors.register import register_live, register_read
 from consent.services.checks import Caller, CallerRefusedError, SubjectRef

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -50,7 +51,7 @@ _SET_GRANTED = """
     WHERE s.id = n.id AND s.granted IS DISTINCT FROM n.granted
 """
 
-StateRow = tuple[object, ...]
+StateRow = tuple[Any, ...]
 
 
 def states_project(subject_ids: Collection[int], register: LiveRegister) -> None:
@@ -113,12 +114,13 @@ def _slot_keys(slots: Collection[Slot], register: LiveRegister) -> dict[Slot, in
     governed = register.governed
     for slot in slots:
         if slot not in known:
-            row, _ = SlotRow.objects.get_or_create(
-                purpose_id=governed.purpose_keys[slot.purpose],
-                channel_id=governed.channel_keys[slot.channel] if slot.channel else None,
-                field_group=slot.field_group or "",
-                recipient_id=governed.recipient_keys[slot.recipient] if slot.recipient else None,
-            )
+            parts: dict[str, Any] = {
+                "purpose_id": governed.purpose_keys[slot.purpose],
+                "channel_id": governed.channel_keys[slot.channel] if slot.channel else None,
+                "field_group": slot.field_group or "",
+                "recipient_id": governed.recipient_keys[slot.recipient] if slot.recipient else None,
+            }
+            row, _ = SlotRow.objects.get_or_create(**parts)
             known[slot] = row.pk
     return known
 

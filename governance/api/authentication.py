@@ -14,7 +14,7 @@ from governance.models import APIClient
 from governance.selectors.clients import Principal, principal_for
 
 
-class ClientScopes(BaseScopes):  # type: ignore[misc]
+class ClientScopes(BaseScopes):
     """A client is offered its own scopes and no others."""
 
     def get_all_scopes(self) -> dict[str, str]:

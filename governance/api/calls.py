@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.http import HttpRequest
 
 from audit.problems import ProblemError
+from governance.selectors.clients import Principal
+
+if TYPE_CHECKING:  # REST framework reads this module while it is being imported
+    from rest_framework.request import Request
 
 _MOST_BUCKETS = 10_000
 NEEDS_TOKEN = {"WWW-Authenticate": 'Bearer realm="zhixu"'}
@@ -28,7 +33,7 @@ def address_of(request: HttpRequest) -> str:
     remote: str = request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - a Unix socket has none
     trusted = int(settings.ZHIXU["TRUSTED_PROXIES"])
     chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
-    return chain[-trusted] if trusted and len(chain) >= trusted else remote
+    return str(chain[-trusted]) if trusted and len(chain) >= trusted else remote
 
 
 @dataclass(slots=True)
@@ -66,3 +71,8 @@ class RateLimit:
 
 
 rate_limit = RateLimit()
+
+
+def principal_of(request: Request) -> Principal:
+    """Return the client behind an authenticated API request."""
+    return cast(Principal, request.user)

@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.problems import ProblemError
+from governance.api.calls import principal_of
 from governance.models import IdempotencyRecord
 
 KEPT = timedelta(hours=24)
@@ -39,7 +40,7 @@ def idempotent(handler: Handler) -> Handler:
             raise ProblemError(400, "invalid_request", f"Idempotency-Key: at most {MAX_KEY} characters")
         body = orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + body).digest()
-        record = _claim(request.user.client.pk, key, digest)
+        record = _claim(principal_of(request).client.pk, key, digest)
         if record.status is not None:
             again = Response(orjson.loads(record.body or b"null"), status=record.status)
             again["Idempotency-Replayed"] = "true"

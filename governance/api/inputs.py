@@ -16,7 +16,9 @@ class StrictInput(serializers.Serializer):  # type: ignore[type-arg]
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give each nested `Input` a name of its own in the OpenAPI document: `ConsentView.Input` → `ConsentInput`."""
         super().__init_subclass__(**kwargs)
-        cls._spectacular_annotation = {"component_name": cls.__qualname__.replace("View.", "").replace(".", "")}
+        cls._spectacular_annotation = {  # type: ignore[attr-defined]
+            "component_name": cls.__qualname__.replace("View.", "").replace(".", "")
+        }
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

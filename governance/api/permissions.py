@@ -8,6 +8,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from audit.problems import ProblemError
+from governance.api.calls import principal_of
 
 if TYPE_CHECKING:  # views read this module while they are being imported
     from rest_framework.views import APIView
@@ -19,6 +20,6 @@ class HasScope(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         by_method = getattr(view, "scopes", {})
         scope = by_method.get(request.method) or getattr(view, "scope", None)
-        if scope is None or scope not in request.user.scopes:
+        if scope is None or scope not in principal_of(request).scopes:
             raise ProblemError(403, "insufficient_scope", extra={"scope": str(scope or "")})
         return True

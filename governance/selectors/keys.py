@@ -28,7 +28,7 @@ def data_keys_get(owners: Iterable[UUID], *, use: str = "profile") -> dict[UUID,
         "id", "owner", "version", "epoch_id", "wrapped"
     )
     return {
-        owner: _unwrapped(key_id, owner, use, version, epoch, wrapped)
+        owner: _unwrapped(key_id, owner, use, version, epoch, bytes(wrapped))
         for key_id, owner, version, epoch, wrapped in rows
     }
 
@@ -38,7 +38,6 @@ def _unwrapped(key_id: UUID, owner: UUID, use: str, version: int, epoch: UUID, w
         if key_id in _cache:
             _cache.move_to_end(key_id)
             return _cache[key_id]
-    wrapped = bytes(wrapped)
     try:
         key = epoch_cipher(epoch).decrypt(wrapped[:12], wrapped[12:], wrap_aad(key_id, owner, use, version, epoch))
     except InvalidTag as error:

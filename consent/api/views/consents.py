@@ -33,6 +33,7 @@ from consent.services.imports import consents_import_start, import_errors_path
 from consent.services.jobs import job_start
 from consent.services.preferences import preference_link_create
 from consent.services.uploads import upload_find
+from governance.api.calls import principal_of
 from governance.api.idempotency import idempotent
 from governance.api.inputs import StrictInput
 from governance.domain.identifiers import IDENTIFIER_TYPES
@@ -105,7 +106,7 @@ class ConsentView(APIView):
         wanted = data.validated_data
         _refuse_limits(request, wanted["items"])
         at = timezone.now()
-        actor = Actor("api", request.user.ref)
+        actor = Actor("api", principal_of(request).ref)
         try:
             captured = consents_record(
                 identifiers=[
@@ -168,7 +169,9 @@ def _refusal(refused: ConsentRefusedError) -> ProblemError:
 
 def _refuse_limits(request: Request, items: list[dict[str, Any]]) -> None:
     named = {key: [item[key] for item in items if item.get(key)] for key in ("purpose", "channel", "recipient")}
-    allowed = request.user.may(purposes=named["purpose"], channels=named["channel"], recipients=named["recipient"])
+    allowed = principal_of(request).may(
+        purposes=named["purpose"], channels=named["channel"], recipients=named["recipient"]
+    )
     if not allowed:
         raise ProblemError(403, "client_limit")
 
@@ -241,14 +244,14 @@ class ConsentImportListView(APIView):
         data = self.Input(data=request.data)
         data.is_valid(raise_exception=True)
         wanted = data.validated_data
-        client = request.user.client
+        client = principal_of(request).client
         path = upload_find(upload_id=uuid_of("upl", wanted["input"]["upload"], "upload_not_found"), client_id=client.pk)
         now = timezone.now()
         job = consents_import_start(
             path=path,
             dry_run=wanted["dry_run"],
             imported_at=min(wanted.get("imported_at", now), now),
-            actor=Actor("api", request.user.ref),
+            actor=Actor("api", principal_of(request).ref),
             client_id=client.pk,
         )
         job_start("consent_import", job.pk)
@@ -277,7 +280,9 @@ class ConsentImportErrorsView(APIView):
 
 
 def _own_import(request: Request, import_id: str) -> ConsentImport:
-    job = consent_import_for(uuid_of("imp", import_id, "consent_import_not_found"), client_id=request.user.client.pk)
+    job = consent_import_for(
+        uuid_of("imp", import_id, "consent_import_not_found"), client_id=principal_of(request).client.pk
+    )
     if job is None:
         raise ProblemError(404, "consent_import_not_found")
     return job
@@ -323,5 +328,7 @@ class PreferenceLinkView(APIView):
         person = subject_find(*subject_of(data.validated_data["subject"]))
         if person is None:
             raise ProblemError(404, "subject_not_found")
-        link = preference_link_create(subject_id=person.id, actor=Actor("api", request.user.ref), at=timezone.now())
+        link = preference_link_create(
+            subject_id=person.id, actor=Actor("api", principal_of(request).ref), at=timezone.now()
+        )
         return Response({"url": f"{settings.ZHIXU['BASE_URL']}{link}"}, status=201)

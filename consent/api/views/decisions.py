@@ -17,6 +17,7 @@ from consent.decisions.field_use import ROLES, fields_usable
 from consent.decisions.reasons import RULE_SET
 from consent.screening.audience import FORMATS
 from consent.selectors.register import register_live
+from governance.api.calls import principal_of
 from governance.api.inputs import StrictInput
 from governance.domain.terms import Scope
 from governance.services.signers import signer
@@ -48,7 +49,7 @@ class FieldsView(APIView):
         if not purpose:
             raise ProblemError(400, "invalid_request", "name a campaign or a purpose")
         recipient = wanted["recipient"] if "recipient" in wanted else (plan.recipient if plan else None)
-        if not request.user.may(purposes=[purpose], recipients=[recipient] if recipient else []):
+        if not principal_of(request).may(purposes=[purpose], recipients=[recipient] if recipient else []):
             raise ProblemError(403, "client_limit")
         fields = fields_usable(
             register, purpose=purpose, recipient=recipient, role=wanted["role"], language=language_of(request._request)
@@ -79,7 +80,7 @@ class MetaView(APIView):
     @extend_schema(
         operation_id="meta",
         auth=[],
-        responses={200: OpenApiResponse(OpenApiTypes.OBJECT)},  # type: ignore[list-item]
+        responses={200: OpenApiResponse(OpenApiTypes.OBJECT)},
     )
     def get(self, request: Request) -> Response:
         return Response(

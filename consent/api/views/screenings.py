@@ -36,6 +36,7 @@ from consent.services.screenings import (
     screening_start,
 )
 from consent.services.uploads import upload_find, upload_store
+from governance.api.calls import principal_of
 from governance.api.idempotency import idempotent
 from governance.api.inputs import StrictInput
 from governance.domain.identifiers import IDENTIFIER_TYPES
@@ -70,14 +71,14 @@ class UploadView(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        upload = upload_store(chunks=_chunks(request), client_id=request.user.client.pk, at=timezone.now())
+        upload = upload_store(chunks=_chunks(request), client_id=principal_of(request).client.pk, at=timezone.now())
         return Response({"id": public_id("upl", upload.id), "sha256": upload.sha256, "size": upload.size}, status=201)
 
 
 def _chunks(request: Request) -> Iterator[bytes]:
     if (request.content_type or "").startswith("multipart/"):
-        file = request.data.get("file")
-        if file is None or not hasattr(file, "chunks"):
+        file = request.FILES.get("file")
+        if file is None:
             raise ProblemError(400, "invalid_request", "multipart needs a field named file")
         yield from file.chunks()
         return
@@ -119,7 +120,7 @@ class ScreeningListView(APIView):
         data = self.Input(data=request.data)
         data.is_valid(raise_exception=True)
         wanted = data.validated_data
-        client = request.user.client
+        client = principal_of(request).client
         _refuse_limits(request, wanted)
         path = upload_find(upload_id=uuid_of("upl", wanted["input"]["upload"], "upload_not_found"), client_id=client.pk)
         screening = screening_start(
@@ -131,7 +132,7 @@ class ScreeningListView(APIView):
             ),
             campaign=wanted["campaign"],
             subject_type=wanted["subject_type"],
-            actor=Actor("api", request.user.ref),
+            actor=Actor("api", principal_of(request).ref),
             at=timezone.now(),
             as_of=wanted.get("as_of"),
             client_id=client.pk,
@@ -148,9 +149,9 @@ def _refuse_limits(request: Request, wanted: dict[str, Any]) -> None:
     named = (wanted.get("purpose", plan.purpose), wanted.get("channel", plan.channel))
     if named != (plan.purpose, plan.channel):
         raise ProblemError(422, "campaign_mismatch")
-    if wanted.get("as_of") and Scope.DECISIONS_SIMULATE not in request.user.scopes:
+    if wanted.get("as_of") and Scope.DECISIONS_SIMULATE not in principal_of(request).scopes:
         raise ProblemError(403, "insufficient_scope", extra={"scope": Scope.DECISIONS_SIMULATE.value})
-    allowed = request.user.may(
+    allowed = principal_of(request).may(
         brand=plan.brand,
         purposes=[plan.purpose],
         channels=[plan.channel],
@@ -178,7 +179,7 @@ class ScreeningCancelView(APIView):
     @idempotent
     def post(self, request: Request, screening_id: str) -> Response:
         screening = _own(request, screening_id)
-        screening_cancel(screening=screening, actor=Actor("api", request.user.ref), at=timezone.now())
+        screening_cancel(screening=screening, actor=Actor("api", principal_of(request).ref), at=timezone.now())
         screening.refresh_from_db()
         return Response(screening_body(screening))
 
@@ -194,7 +195,9 @@ class ScreeningRecheckView(APIView):
     @idempotent
     def post(self, request: Request, screening_id: str) -> Response:
         screening = _own(request, screening_id)
-        changed = screening_recheck(screening=screening, actor=Actor("api", request.user.ref), at=timezone.now())
+        changed = screening_recheck(
+            screening=screening, actor=Actor("api", principal_of(request).ref), at=timezone.now()
+        )
         screening.refresh_from_db()
         files = {
             name: {"url": _file_url(screening, name), "rows": len(rows)}
@@ -232,7 +235,9 @@ class ScreeningFileView(APIView):
 
 
 def _own(request: Request, screening_id: str) -> Screening:
-    screening = screening_for(uuid_of("scr", screening_id, "screening_not_found"), client_id=request.user.client.pk)
+    screening = screening_for(
+        uuid_of("scr", screening_id, "screening_not_found"), client_id=principal_of(request).client.pk
+    )
     if screening is None:
         raise ProblemError(404, "screening_not_found")
     return screening

@@ -128,7 +128,7 @@ class Command(BaseCommand):
         campaign = demo_campaign_prepare(actor=SYSTEM, at=at)
         people = demo_people(campaign)
         token = _token(base, secret)
-        body = {"subject": {"type": "email", "id": people.allowed}, "campaign": campaign}
+        body: dict[str, object] = {"subject": {"type": "email", "id": people.allowed}, "campaign": campaign}
         self.stdout.write("One check:\n")
         self.stdout.write(
             f"  TOKEN=$(curl -s {base}/oauth/token/ -d grant_type=client_credentials -d client_id={DEMO_CLIENT} "
