@@ -63,7 +63,7 @@ def update_rows(table: str, columns: Mapping[str, str], rows: Sequence[Sequence[
     staged = stage_rows(f"{table}_{len(columns)}", columns, rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} t SET {', '.join(f'{name} = n.{name}' for name in values)}"  # noqa: S608
+            f"UPDATE {table} t SET {', '.join(f'{name} = n.{name}' for name in values)}"
             f" FROM {staged} n WHERE t.{key} = n.{key}"
         )
 

@@ -1,8 +1,90 @@
+"""The officer's desk: what is on fire first, then everything by what it is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
 from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from governance.domain.calendar import day_of
+
+_GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (_("People"), ("datasubject", "why", "states", "consentrecord", "suppression", "templatesubscription")),
+    (_("Campaigns"), ("campaign", "content", "screening", "decision", "sendrecord")),
+    (_("What people are told"), ("notice", "noticeversion", "collectionpoint", "sourcebatch", "consentimport")),
+    (_("Register"), ("purpose", "channel", "datafield", "brand", "wordlist", "policyrevision", "controller")),
+    (_("Recipients and papers"), ("recipient", "impactassessment", "crossbordercount")),
+    (_("Trail and access"), ("auditentry", "apiclient", "user", "group")),
+)
+"""What the navigation shows, by what it is about and not by which package it lives in."""
 
 
 class ZhixuAdminSite(AdminSite):
     site_header = _("Zhixu · consent and data governance")
     site_title = _("Zhixu")
     index_title = _("Overview")
+    site_url = None
+    index_template = "admin/index.html"
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        if app_label is not None:
+            return super().get_app_list(request, app_label)
+        models = {
+            model["object_name"].lower(): model
+            for app in self._build_app_dict(request).values()  # type: ignore[attr-defined]
+            for model in app["models"]
+        }
+        if "datasubject" in models:
+            models |= {
+                "why": _page(_("Why this decision?"), "Why", "admin:consent_why"),
+                "states": _page(_("Consent states"), "States", "admin:consent_states"),
+            }
+        groups = [self._group(place, title, names, models) for place, (title, names) in enumerate(_GROUPS)]
+        named = {name for _title, names in _GROUPS for name in names}
+        groups.append(self._group(len(groups), _("Other"), tuple(name for name in models if name not in named), models))
+        return [group for group in groups if group["models"]]
+
+    def _group(self, place: int, title: Any, names: tuple[str, ...], models: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": title,
+            "app_label": f"group{place}",
+            "app_url": f"{reverse('admin:index')}#group{place}",
+            "has_module_perms": True,
+            "models": [models[name] for name in names if name in models],
+        }
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        from audit.selectors.entries import entries_of_type
+        from consent.admin.shown import shown_findings
+        from consent.admin.words import STATUSES
+        from consent.selectors.dashboards import PLANNED_DAYS, overview_get
+        from governance.selectors.deadlines import deadlines
+
+        now = timezone.now()
+        overview = overview_get(at=now)
+        context = {
+            "overview": overview,
+            "campaigns": [(row, shown_findings(row.findings)) for row in overview.campaigns],
+            "deadlines": deadlines(today=day_of(now)),
+            "jobs": [(job, STATUSES.get(job.status, job.status)) for job in overview.jobs],
+            "screenings": [(row, STATUSES.get(row.status, row.status)) for row in overview.screenings],
+            "changes": entries_of_type(["register.changed"], limit=6),
+            "planned_days": PLANNED_DAYS,
+            "today": day_of(now),
+        }
+        return super().index(request, context | (extra_context or {}))
+
+
+def _page(name: Any, object_name: str, view: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "object_name": object_name,
+        "perms": {"view": True},
+        "admin_url": reverse(view),
+        "add_url": None,
+        "view_only": True,
+    }

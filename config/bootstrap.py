@@ -35,8 +35,7 @@ def enter_environment(argv: list[str]) -> None:
     if wanted and (inside or not _own_environment_active()):
         _sync(wanted)
     if not inside and _python().exists() and not _own_environment_active():
-        os.chdir(ROOT) if wanted else None
-        os.execv(_python(), [str(_python()), str(ROOT / "manage.py"), *argv[1:]])
+        os.execv(_python(), [str(_python()), str(ROOT / "manage.py"), *argv[1:]])  # noqa: S606 - ourselves, installed
     if not wanted and not _importable("django"):
         fail("Zhixu is not installed yet. Run once: python3 manage.py demo --once")
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.conf import settings
-
+from audit.options import option
 from governance.crypto.envelope import Place
 
 
 def identifier_place(row: UUID, subject: UUID) -> Place:
-    return Place(settings.ZHIXU["TENANT"], "consent_identifier", "sealed", row, subject)
+    return Place(option("TENANT"), "consent_identifier", "sealed", row, subject)
 
 
 def profile_place(column: str, subject: UUID, row_version: int = 1) -> Place:
-    return Place(settings.ZHIXU["TENANT"], "consent_subject_profile", column, subject, subject, row_version)
+    return Place(option("TENANT"), "consent_subject_profile", column, subject, subject, row_version)
 
 
 def guardian_place(row: UUID, child: UUID) -> Place:
-    return Place(settings.ZHIXU["TENANT"], "consent_guardianship", "guardian", row, child)
+    return Place(option("TENANT"), "consent_guardianship", "guardian", row, child)
 
 
 def context_place(record: UUID, subject: UUID) -> Place:
-    return Place(settings.ZHIXU["TENANT"], "consent_record", "context", record, subject)
+    return Place(option("TENANT"), "consent_record", "context", record, subject)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 
 from audit.actors import Actor
@@ -17,6 +16,7 @@ from audit.domain.canonical import MAX_BODY_BYTES, canonical_json, leaf_hash
 from audit.domain.details import checked_details
 from audit.domain.ids import uuid7s
 from audit.errors import AuditOutsideTransactionError
+from audit.options import option
 
 _COLUMNS = (
     "id",
@@ -75,7 +75,7 @@ def _row(entry_id: UUID, event: Event, actor: Actor, at: datetime, request_id: s
         "id": str(entry_id),
         "t": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "type": event.type,
-        "tenant": settings.ZHIXU["TENANT"],
+        "tenant": option("TENANT"),
         "actor": {"k": actor.kind, "ref": actor.ref},
         **({"subj": str(event.subject)} if event.subject else {}),
         **({"ver": event.version} if event.version is not None else {}),

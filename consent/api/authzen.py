@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import orjson
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext_noop as _
 from django.utils.translation import override
 
+from audit.options import option
 from audit.problems import FieldError, ProblemError, language_of
 from consent.api.lean import body_of, caller_of, full_answer, lean
 from consent.api.shapes import CheckRequest, Errors, read_check, refuse_unknown
@@ -73,7 +73,7 @@ def evaluations(request: HttpRequest) -> HttpResponse:
         if wanted is None:
             raise ProblemError(400, "invalid_request", errors=errors.found)
         return _answer(_decide(wanted, caller, request), headers)
-    cap = int(settings.ZHIXU["BATCH_MAX_ITEMS"])
+    cap = option("BATCH_MAX_ITEMS")
     if not isinstance(items, list) or len(items) > cap:
         detail = _("At most %(cap)s items; for more use POST /api/v1/screenings.")
         raise ProblemError(413, "too_many_items", detail, extra={"max_items": cap}, places={"cap": cap})
@@ -140,7 +140,7 @@ def _answer(body: Mapping[str, object], headers: Mapping[str, str]) -> HttpRespo
 
 def configuration(request: HttpRequest) -> JsonResponse:
     """GET the discovery document (/.well-known/authzen-configuration)."""
-    base = str(settings.ZHIXU["BASE_URL"]).rstrip("/")
+    base = option("BASE_URL").rstrip("/")
     return JsonResponse(
         {
             "policy_decision_point": base,

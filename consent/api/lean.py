@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 
 import orjson
-from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop as _
 from django.utils.translation import override
 
 from audit.errors import ZhixuError
+from audit.options import option
 from audit.problems import (
     FieldError,
     ProblemError,
@@ -88,7 +88,7 @@ def _refusal(refused: CallerRefusedError) -> ProblemError:
 
 def body_of(request: HttpRequest) -> object:
     """Return the JSON body. Raises ProblemError: too large, not JSON, not declared as JSON."""
-    limit = int(settings.ZHIXU["BODY_MAX_BYTES"])
+    limit = option("BODY_MAX_BYTES")
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if not declared.isdigit() or int(declared) > limit:
         raise ProblemError(413, "body_too_large", extra={"limit_bytes": limit})
@@ -161,7 +161,7 @@ def full_answer(result: CheckResult, item: Checked, language: str) -> dict[str, 
 
 
 def _expiry(result: CheckResult) -> str:
-    return (result.decided_at + timedelta(seconds=int(settings.ZHIXU["CHECK_TTL_SECONDS"]))).isoformat()
+    return (result.decided_at + timedelta(seconds=option("CHECK_TTL_SECONDS"))).isoformat()
 
 
 @lean
@@ -227,7 +227,7 @@ def check_batch(request: HttpRequest) -> HttpResponse:
 
 def _batch(body: object) -> tuple[Mapping[str, object], list[object], bool]:
     errors = Errors()
-    cap = int(settings.ZHIXU["BATCH_MAX_ITEMS"])
+    cap = option("BATCH_MAX_ITEMS")
     if not isinstance(body, Mapping):
         raise ProblemError(400, "invalid_request", errors=[FieldError("", "invalid", _("An object is expected."))])
     refuse_unknown(body, _BATCH_KEYS, errors, "")

@@ -55,7 +55,7 @@ class Content(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.code
+        return str(self.code)
 
 
 class Campaign(models.Model):

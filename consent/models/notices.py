@@ -22,7 +22,7 @@ class Notice(models.Model):
         ordering = ["code"]
 
     def __str__(self) -> str:
-        return self.code
+        return str(self.code)
 
 
 class NoticeVersion(models.Model):

@@ -484,11 +484,11 @@ def _lists(shape: Shape) -> str:
 def _listed(shape: Shape, alias: str, table: str, columns: str, condition: str) -> str:
     if shape.bulk:
         return (
-            f"LEFT JOIN (SELECT x.lookup, {columns} FROM {table} x WHERE {condition}"  # noqa: S608
+            f"LEFT JOIN (SELECT x.lookup, {columns} FROM {table} x WHERE {condition}"
             f" GROUP BY x.lookup) {alias} ON {alias}.lookup = k.lookup"
         )
     return (
-        f"LEFT JOIN LATERAL (SELECT {columns} FROM {table} x"  # noqa: S608
+        f"LEFT JOIN LATERAL (SELECT {columns} FROM {table} x"
         f" WHERE x.lookup = k.lookup AND {condition}) {alias} ON true"
     )
 
@@ -571,7 +571,7 @@ class SetBasedBackend:
         statement = (
             "WITH aud AS (SELECT * FROM unnest(%(ns)s::int[], %(types)s::smallint[], %(lookups)s::bytea[])"
             f" AS a(n, type, lookup)), {subject_stage(shape_of(requirement, mixed=mixed))}"
-            " SELECT n, bits FROM verdict"  # noqa: S608 - numbers and names of our own
+            " SELECT n, bits FROM verdict"
         )
         rows: dict[str, Any] = {
             "ns": list(range(len(contacts))),

@@ -275,7 +275,7 @@ kept AS (
 SELECT g.client, g.fresh, g.scoped, g.permitted, g.register_version, clock_timestamp(),
     v.n, v.bits, v.decision, v.version {columns}
 FROM gate g LEFT JOIN decided v ON true {joins}
-"""  # noqa: S608 - numbers and names of our own
+"""
     return _numbered(text)
 
 

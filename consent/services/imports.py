@@ -16,12 +16,12 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from audit.actors import Actor
 from audit.domain.ids import uuid7s
+from audit.options import option
 from audit.services.record import Event, ObjectRef, audit_record
 from consent.domain.imports import (
     Accepted,
@@ -87,7 +87,7 @@ def file_sha256(path: Path) -> str:
 
 def import_errors_path(job: ConsentImport) -> Path:
     """Return where the row-level errors of an import are written: `row,code`."""
-    return Path(settings.ZHIXU["STATE"]) / "imports" / f"{job.pk}.errors.csv"
+    return Path(option("STATE")) / "imports" / f"{job.pk}.errors.csv"
 
 
 def consents_import_run(job_id: UUID, on_progress: Progress | None = None) -> ConsentImport | None:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
@@ -29,6 +28,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.bulk import stage_rows
 from audit.domain.canonical import canonical_json
+from audit.options import option
 from audit.services.record import Event, ObjectRef, audit_record
 from consent.decisions.answers import obligations
 from consent.decisions.bits import OUTCOMES, bit, bits_of, verdict_of
@@ -134,7 +134,7 @@ def _count(audience: AudienceFile) -> int:
 
 
 def screening_folder(screening_id: UUID) -> Path:
-    return Path(settings.ZHIXU["STATE"]) / "screenings" / str(screening_id)
+    return Path(option("STATE")) / "screenings" / str(screening_id)
 
 
 def screening_file(screening: Screening, name: str) -> Path:
@@ -557,7 +557,7 @@ def _safe_cell(cell: str) -> str:
 
 def screenings_expire(*, at: datetime) -> int:
     """Delete the files of screenings a day old; their manifests stay. Returns how many."""
-    limit = at - timedelta(hours=int(settings.ZHIXU["SCREENING_TTL_HOURS"]))
+    limit = at - timedelta(hours=option("SCREENING_TTL_HOURS"))
     old = Screening.objects.filter(status__in=["done", "failed", "cancelled"], finished_at__lt=limit)
     count = 0
     for screening in old:

@@ -8,20 +8,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from django.conf import settings
-
 from audit.domain.ids import uuid7
+from audit.options import option
 from consent.errors import UploadNotFoundError, UploadTooLargeError
 from consent.models import Upload
 
 
 def upload_path(upload_id: UUID) -> Path:
-    return Path(settings.ZHIXU["STATE"]) / "uploads" / upload_id.hex
+    return Path(option("STATE")) / "uploads" / upload_id.hex
 
 
 def upload_store(*, chunks: Iterable[bytes], client_id: int | None, at: datetime) -> Upload:
     """Write a stream to disk and keep its digest. Raises UploadTooLargeError; nothing is kept then."""
-    limit = int(settings.ZHIXU["UPLOAD_MAX_BYTES"])
+    limit = option("UPLOAD_MAX_BYTES")
     upload = Upload(id=uuid7(), client_id=client_id, size=0)
     path = upload_path(upload.id)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ def upload_find(*, upload_id: UUID, client_id: int | None) -> Path:
 
 def uploads_expire(*, at: datetime) -> int:
     """Delete uploads older than a day. Returns how many."""
-    old = Upload.objects.filter(created_at__lt=at - timedelta(hours=int(settings.ZHIXU["SCREENING_TTL_HOURS"])))
+    old = Upload.objects.filter(created_at__lt=at - timedelta(hours=option("SCREENING_TTL_HOURS")))
     ids = list(old.values_list("id", flat=True))
     for upload_id in ids:
         upload_path(upload_id).unlink(missing_ok=True)

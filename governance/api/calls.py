@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 
-from django.conf import settings
 from django.http import HttpRequest
 
+from audit.options import option
 from audit.problems import ProblemError
 from governance.selectors.clients import Principal
 
@@ -25,13 +25,13 @@ def bearer_of(request: HttpRequest) -> str:
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise ProblemError(401, "not_authenticated", headers=NEEDS_TOKEN)
-    return token.strip()
+    return str(token.strip())
 
 
 def address_of(request: HttpRequest) -> str:
     """Return the caller's address, trusting as many proxies as are configured and not one more."""
-    remote: str = request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - a Unix socket has none
-    trusted = int(settings.ZHIXU["TRUSTED_PROXIES"])
+    remote = str(request.META.get("REMOTE_ADDR") or "0.0.0.0")  # noqa: S104 - a Unix socket has none
+    trusted = option("TRUSTED_PROXIES")
     chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
     return str(chain[-trusted]) if trusted and len(chain) >= trusted else remote
 

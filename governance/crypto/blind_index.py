@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from django.conf import settings
-
+from audit.options import option
 from governance.crypto.keyring import derived_key, keyring
 from governance.domain.identifiers import IdentifierType
 
@@ -24,7 +23,7 @@ def lookup_version() -> int:
 
 def lookup_maker(kind: IdentifierType) -> Callable[[str], bytes]:
     """Return the function from a canonical value to its look-up value."""
-    key = derived_key("index", lookup_version(), settings.ZHIXU["TENANT"], kind.word)
+    key = derived_key("index", lookup_version(), option("TENANT"), kind.word)
     prepared = hashlib.blake2b(key=key, digest_size=LOOKUP_BYTES)
 
     def make(value: str) -> bytes:

@@ -18,8 +18,8 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
 
+from audit.options import option
 from governance.errors import KeyringError
 
 Use = Literal["kek", "index", "mac", "token", "sign"]
@@ -45,9 +45,9 @@ def keyring() -> dict[Use, Root]:
     Raises:
         KeyringError: no file, readable by others, or damaged. The product does not start without keys.
     """
-    path = Path(settings.ZHIXU["KEYRING"])
+    path = Path(option("KEYRING"))
     if not path.exists():
-        if not settings.ZHIXU["KEYRING_AUTOCREATE"]:
+        if not option("KEYRING_AUTOCREATE"):
             raise KeyringError(f"key ring {path.name} is missing; set ZHIXU_KEYRING or run keyring_create")
         keyring_create(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -127,4 +127,4 @@ class ImpactAssessment(models.Model):
         ordering = ["code"]
 
     def __str__(self) -> str:
-        return self.code
+        return str(self.code)

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
 
+from audit.options import option
 from governance.crypto.envelope import FieldKey
 from governance.crypto.keyring import derived_key, info
 from governance.errors import SealBrokenError
@@ -56,7 +56,7 @@ def keys_remember(keys: Iterable[FieldKey]) -> None:
 
 
 def wrap_aad(key_id: UUID, owner: UUID, use: str, version: int, epoch: UUID) -> bytes:
-    return info("zx/dk/1", settings.ZHIXU["TENANT"], key_id.bytes, owner.bytes, use, str(version), epoch.bytes)
+    return info("zx/dk/1", option("TENANT"), key_id.bytes, owner.bytes, use, str(version), epoch.bytes)
 
 
 def epoch_cipher(epoch_id: UUID) -> AESGCM:
@@ -72,11 +72,11 @@ def epoch_cipher(epoch_id: UUID) -> AESGCM:
 
 
 def root_cipher(version: int) -> AESGCM:
-    return AESGCM(derived_key("kek", version, settings.ZHIXU["TENANT"]))
+    return AESGCM(derived_key("kek", version, option("TENANT")))
 
 
 def epoch_aad(epoch_id: UUID, root: int) -> bytes:
-    return info("zx/ek/1", settings.ZHIXU["TENANT"], epoch_id.bytes, str(root))
+    return info("zx/ek/1", option("TENANT"), epoch_id.bytes, str(root))
 
 
 def keys_forget() -> None:

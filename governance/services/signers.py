@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from django.conf import settings
-
+from audit.options import option
 from audit.signing import Ed25519Signer, Signer
 from governance.crypto.keyring import derived_key, keyring
 
@@ -13,5 +12,5 @@ from governance.crypto.keyring import derived_key, keyring
 @cache
 def signer(use: str) -> Signer:
     """Return the signer for one use, such as `manifest`. Its name is `<tenant>/<use>`."""
-    tenant = settings.ZHIXU["TENANT"]
+    tenant = option("TENANT")
     return Ed25519Signer(f"{tenant}/{use}", derived_key("sign", keyring()["sign"].active, tenant, use))

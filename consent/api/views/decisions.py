@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -12,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from audit.options import option
 from audit.problems import ProblemError, language_of
 from consent.decisions.field_use import ROLES, fields_usable
 from consent.decisions.reasons import RULE_SET
@@ -48,7 +48,7 @@ class FieldsView(APIView):
         purpose = wanted.get("purpose") or (plan.purpose if plan else "")
         if not purpose:
             raise ProblemError(400, "invalid_request", "name a campaign or a purpose")
-        recipient = wanted["recipient"] if "recipient" in wanted else (plan.recipient if plan else None)
+        recipient = wanted.get("recipient", plan.recipient if plan else None)
         if not principal_of(request).may(purposes=[purpose], recipients=[recipient] if recipient else []):
             raise ProblemError(403, "client_limit")
         fields = fields_usable(
@@ -87,11 +87,11 @@ class MetaView(APIView):
             {
                 "rule_set": RULE_SET,
                 "caps": {
-                    "batch_items": settings.ZHIXU["BATCH_MAX_ITEMS"],
-                    "body_bytes": settings.ZHIXU["BODY_MAX_BYTES"],
-                    "upload_bytes": settings.ZHIXU["UPLOAD_MAX_BYTES"],
-                    "check_ttl_seconds": settings.ZHIXU["CHECK_TTL_SECONDS"],
-                    "screening_files_hours": settings.ZHIXU["SCREENING_TTL_HOURS"],
+                    "batch_items": option("BATCH_MAX_ITEMS"),
+                    "body_bytes": option("BODY_MAX_BYTES"),
+                    "upload_bytes": option("UPLOAD_MAX_BYTES"),
+                    "check_ttl_seconds": option("CHECK_TTL_SECONDS"),
+                    "screening_files_hours": option("SCREENING_TTL_HOURS"),
                 },
                 "screening_formats": list(FORMATS),
                 "languages": ["zh-Hans", "en"],

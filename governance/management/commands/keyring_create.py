@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from audit.options import option
 from governance.crypto.keyring import keyring_create
 
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Create the key ring at ZHIXU_KEYRING. Never overwrites one."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path = Path(settings.ZHIXU["KEYRING"])
+        path = Path(option("KEYRING"))
         if path.exists():
             raise CommandError(f"{path} exists; a key ring is never overwritten")
         keyring_create(path)
