@@ -6,8 +6,8 @@ after the instant does not exist for it. The stored state that live decisions re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ class Person:
     sourcing: Sourcing = Sourcing.LAWFUL
     births: tuple[str, ...] = ()
     last_active_on: date | None = None
-    lost_on: date | None = None
+    lost_on: Mapping[Contact, date] = field(default_factory=dict)  # numbers that went to somebody else
     phone_bound_at: datetime | None = None
     personalisation_off_at: datetime | None = None
     paused_until: date | None = None
@@ -97,7 +97,7 @@ def row_facts(
     counted = [s.at for s in heard if s.kind is not SendKind.SERVICE]
     subscriptions, used, subscribed_at = _subscription(own, r)
     return RowFacts(
-        holders=tuple(_holder(p, about, r, book) for p in people) or (STRANGER,),
+        holders=tuple(_holder(p, contact, about, r, book) for p in people) or (STRANGER,),
         optouts=tuple(x.at for x in touching if x.kind is SuppressionKind.OPT_OUT),
         listed=any(x.kind is SuppressionKind.LISTED for x in touching),
         carrier_listed=any(
@@ -145,7 +145,9 @@ def _subscription(own: ContactFacts, r: Requirement) -> tuple[int, int, datetime
     return len(live), used, max(accepts, default=None)
 
 
-def _holder(person: Person, about: ContactReader, r: Requirement, book: ConsentBook) -> HolderFacts:
+def _holder(
+    person: Person, contact: Contact, about: ContactReader, r: Requirement, book: ConsentBook
+) -> HolderFacts:
     past = [record for record in person.records if record.at <= r.at]
     standing = stand(past, book=book, phone_bound_at=person.phone_bound_at)
     slot = Slot(r.purpose, r.channel.id)
@@ -154,7 +156,7 @@ def _holder(person: Person, about: ContactReader, r: Requirement, book: ConsentB
     return HolderFacts(
         status=person.status,
         sourcing=person.sourcing,
-        lost_on=person.lost_on,
+        lost_on=person.lost_on.get(contact),
         last_active_on=person.last_active_on,
         child=is_under(born, CHILD_AGE, r.today),
         minor=is_under(born, MINOR_AGE, r.today),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 
 from consent.decisions.facts import Requirement, RowFacts
 from consent.decisions.history import (
@@ -18,13 +19,13 @@ from consent.decisions.history import (
 )
 from consent.domain.imports import Guardianship
 from consent.domain.optouts import EVERYTHING
-from consent.domain.records import Record
 from consent.domain.terms import SendKind, Sourcing, SubjectStatus, SuppressionKind, WxAction
 from consent.models import DataSubject, Identifier, SendRecord, Suppression, TemplateSubscription
 from consent.models import Guardianship as GuardianshipRow
 from consent.selectors.profiles import births_for
 from consent.selectors.records import records_for
 from consent.selectors.register import LiveRegister
+from consent.selectors.states import phone_bound_at
 from governance.domain.identifiers import IdentifierType
 
 
@@ -65,45 +66,42 @@ def past_of(contacts: Collection[Contact], register: LiveRegister) -> Past:
 
 def _people(ids: Collection[int], register: LiveRegister) -> list[Person]:
     contacts: dict[int, set[Contact]] = defaultdict(set)
-    phones: dict[int, list[tuple[object, object]]] = defaultdict(list)
-    for key, kind, lookup, bound_at, lost_on in Identifier.objects.filter(subject_id__any=ids).values_list(
-        "subject_id", "type", "lookup", "bound_at", "lost_on"
+    lost: dict[int, dict[Contact, date]] = defaultdict(dict)
+    for key, kind, lookup, lost_on in Identifier.objects.filter(subject_id__any=ids).values_list(
+        "subject_id", "type", "lookup", "lost_on"
     ):
-        contacts[key].add(Contact(IdentifierType(kind), bytes(lookup)))
-        if kind == IdentifierType.PHONE:
-            phones[key].append((bound_at, lost_on))
+        contact = Contact(IdentifierType(kind), bytes(lookup))
+        contacts[key].add(contact)
+        if lost_on:
+            lost[key][contact] = lost_on
+    bound = phone_bound_at(ids)
     records = records_for(ids, register)
     guardianships = guardianships_for(ids, register)
     births = births_for(ids)
     return [
-        _person(row, contacts[row.id], records.get(row.id, []), guardianships.get(row.id, []), births, phones, register)
+        replace(
+            _person(row, register),
+            contacts=frozenset(contacts[row.id]),
+            births=births.get(row.id, ()),
+            lost_on=lost[row.id],
+            phone_bound_at=bound.get(row.id),
+            records=tuple(records.get(row.id, ())),
+            guardianships=tuple(guardianships.get(row.id, ())),
+        )
         for row in DataSubject.objects.filter(id__any=ids)
     ]
 
 
-def _person(
-    row: DataSubject,
-    contacts: Iterable[Contact],
-    records: Iterable[Record],
-    guardianships: Iterable[Guardianship],
-    births: Mapping[int, tuple[str, ...]],
-    phones: Mapping[int, list[tuple[object, object]]],
-    register: LiveRegister,
-) -> Person:
+def _person(row: DataSubject, register: LiveRegister) -> Person:
     return Person(
         ref=str(row.ref),
-        contacts=frozenset(contacts),
+        contacts=frozenset(),
         status=SubjectStatus(row.status),
         sourcing=Sourcing(row.sourcing),
-        births=births.get(row.id, ()),
         last_active_on=row.last_active_on,
-        lost_on=min((lost for _, lost in phones.get(row.id, ()) if lost), default=None),  # type: ignore[type-var]
-        phone_bound_at=max((bound for bound, _ in phones.get(row.id, ()) if bound), default=None),  # type: ignore[type-var]
         personalisation_off_at=row.personalisation_off_at,
         paused_until=row.paused_until,
         restricted=frozenset(register.purpose_codes[key] for key in row.restricted or ()),
-        records=tuple(records),
-        guardianships=tuple(guardianships),
     )
 
 
