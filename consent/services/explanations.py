@@ -64,9 +64,7 @@ def subject_explain(
     plan = register.rules.plans.get(campaign)
     if plan is None:
         raise CampaignNotFoundError("unknown campaign", campaign=campaign)
-    event = Event(
-        "subject.viewed", subject=ref, object=ObjectRef("campaign", campaign), details={"where": "admin.why"}
-    )
+    event = Event("subject.viewed", subject=ref, object=ObjectRef("campaign", campaign), details={"where": "admin.why"})
     audit_record(actor=actor, at=at, event=event)
     judged_at = as_of or at
     judgement = judge_send(plan, register=register.rules, at=judged_at)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 
 from audit.actors import Actor
+from audit.options import option
 from consent.decisions.engine import judge_send
 from consent.domain.vocabulary import IDENTIFIERS
 from consent.errors import CampaignNotFoundError
@@ -64,7 +64,7 @@ def campaign_audience_file(campaign: str) -> tuple[AudienceFile, str] | None:
     """
     audience = audience_of(campaign)
     name, kind = audience.get("file", ""), IDENTIFIERS.get(str(audience.get("identifier", "")).casefold())
-    root = Path(settings.ZHIXU["AUDIENCES"]).resolve()
+    root = Path(option("AUDIENCES")).resolve()
     path = (root / name).resolve()
     if not name or kind is None or not path.is_relative_to(root) or not path.is_file():
         return None
@@ -85,5 +85,3 @@ def campaign_screen(*, campaign: str, actor: Actor, at: datetime) -> Screening |
     screening = screening_start(audience=audience, campaign=campaign, subject_type=kind, actor=actor, at=at)
     job_start("screening", screening.pk)
     return screening
-
-

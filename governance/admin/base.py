@@ -47,7 +47,9 @@ class _Codes:
         return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
 
 
-def _code_field(*, offers: Callable[[], Choices], max_length: int = 0, empty_value: Any = "", **kwargs: Any) -> CodeField:
+def _code_field(
+    *, offers: Callable[[], Choices], max_length: int = 0, empty_value: Any = "", **kwargs: Any
+) -> CodeField:
     return CodeField(offers=offers, **kwargs)
 
 

@@ -39,7 +39,9 @@ class PolicyForm(RegisterForm):
         label=_("values"),
         encoder=_Readable,
         widget=forms.Textarea(attrs={"rows": 24, "class": "zx-json", "spellcheck": "false"}),
-        help_text=format_lazy("{} {}", _("JSON. What is left out has its default. Keys:"), ", ".join(sorted(DEFAULT_POLICY))),
+        help_text=format_lazy(
+            "{} {}", _("JSON. What is left out has its default. Keys:"), ", ".join(sorted(DEFAULT_POLICY))
+        ),
     )
 
     def clean_values(self) -> dict[str, object]:

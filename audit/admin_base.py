@@ -1,0 +1,336 @@
+"""What all admin pages share: nothing is deleted, nothing huge is counted, and what was read leaves a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.checks import ModelAdminChecks
+from django.contrib.admin.options import InlineModelAdmin
+from django.contrib.auth import get_user_model
+from django.core import checks
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.paginator import Paginator
+from django.db import connection, models, transaction
+from django.db.utils import OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import SimpleTemplateResponse, TemplateResponse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from audit.actors import Actor
+from audit.selectors.entries import Entry, entries_of
+
+Labels = Mapping[Any, Any]
+"""Stored value → the words people read."""
+
+PAGES_ROWS = 10_000
+"""How far a list can be paged through; beyond it the filters are the way."""
+
+_LIST_TIMEOUT = "5s"
+_CANCELLED = "57014"  # query_canceled
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return the signed-in user as the actor services want."""
+    return Actor("user", str(request.user.pk))
+
+
+def user_names(refs: Sequence[str]) -> dict[str, str]:
+    """Return the names of users by the reference the trail knows them by."""
+    keys = {int(ref) for ref in refs if ref.isdigit()}
+    rows = get_user_model().objects.filter(pk__in=keys) if keys else []
+    return {str(user.pk): user.get_full_name() or user.get_username() for user in rows}
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages of a table that may hold millions: it counts no further than it can show.
+
+    `total` is what people read: exact for small results, the planner's estimate for a whole large table.
+    """
+
+    @cached_property
+    def count(self) -> int:
+        if not self._filtered:
+            estimate = _estimate(self.object_list.model._meta.db_table)
+            if estimate > PAGES_ROWS:
+                self._estimate = estimate
+                return PAGES_ROWS
+        counted: int = self.object_list.order_by()[: PAGES_ROWS + 1].count()
+        self._more = counted > PAGES_ROWS
+        return min(counted, PAGES_ROWS)
+
+    _estimate = 0
+    _more = False
+
+    @property
+    def _filtered(self) -> bool:
+        query = self.object_list.query
+        return bool(query.where) or query.is_sliced
+
+    @property
+    def total(self) -> str:
+        count = self.count
+        if self._estimate:
+            return gettext("about %(count)s; the first %(shown)s can be paged through") % {
+                "count": _rounded(self._estimate),
+                "shown": f"{PAGES_ROWS:,}",
+            }
+        if self._more:
+            return gettext("more than %(count)s; narrow the filter to see others") % {"count": f"{PAGES_ROWS:,}"}
+        return ngettext("%(count)s entry", "%(count)s entries", count) % {"count": f"{count:,}"}
+
+
+def _estimate(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def _rounded(number: int) -> str:
+    """Return an estimate with the two digits it is good for."""
+    digits = len(str(number)) - 2
+    return f"{round(number, -digits):,}"
+
+
+class GovernedChecks(ModelAdminChecks):
+    """Sealed values and look-up bytes have no place on any page."""
+
+    def check(self, admin_obj: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+        return [*super().check(admin_obj, **kwargs), *self._check_binary(admin_obj)]
+
+    def _check_binary(self, obj: Any) -> list[checks.CheckMessage]:
+        named = [
+            *(name for name in obj.list_display if isinstance(name, str)),
+            *(name if isinstance(name, str) else name[0] for name in obj.list_filter if not isinstance(name, type)),
+            *(name.lstrip("=^@") for name in obj.search_fields),
+            *(name for name in obj.fields or () if isinstance(name, str)),
+            *(name for name in obj.readonly_fields if isinstance(name, str)),
+        ]
+        return [
+            checks.Error(f"{name} is binary and must not be shown or searched", obj=obj.__class__, id="zhixu.E101")
+            for name in named
+            if isinstance(_field(obj.model, name), models.BinaryField)
+        ]
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    try:
+        return model._meta.get_field(name.split("__")[0])
+    except FieldDoesNotExist:
+        return None
+
+
+class _Shown:
+    """What both pages and inlines do with fields: words for stored codes, plain line ends, help."""
+
+    labels: ClassVar[Mapping[str, Labels]] = {}
+    help_texts: ClassVar[Mapping[str, Any]] = {}
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.help_texts:
+            kwargs.setdefault("help_text", self.help_texts[db_field.name])
+        if isinstance(db_field, models.TextField) and not db_field.choices:
+            kwargs.setdefault("form_class", PlainTextField)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.labels and "choices" not in kwargs:
+            words = self.labels[db_field.name]
+            blank = [("", "—")] if db_field.blank else []
+            kwargs["choices"] = [
+                *blank,
+                *((value, words.get(value, name)) for value, name in db_field.choices if value),
+            ]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+class PlainTextField(forms.CharField):
+    """Text whose every character counts: kept as it is, but for the line ends browsers make."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs | {"strip": False})
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n").replace("\r", "\n")
+
+
+class GovernedInline(_Shown, InlineModelAdmin):  # type: ignore[type-arg]
+    """Parts of a registered thing."""
+
+    template = "admin/edit_inline/stacked.html"
+    extra = 0
+
+
+class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Base of every admin page. Registered things are changed by services, and nothing is ever deleted."""
+
+    checks_class = GovernedChecks
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 200
+    view_on_site = False
+    trail_kind = ""  # how the trail calls these objects; empty: the model's name
+    empty_hint: ClassVar[Any] = ""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def trail_ref(self, obj: Any) -> str:
+        """Return how the trail refers to this object."""
+        return str(getattr(obj, "code", obj.pk))
+
+    def trail(self, obj: Any) -> list[Entry]:
+        return entries_of(kind=self.trail_kind or self.opts.model_name or "", ref=self.trail_ref(obj))
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Leave the trace to the service; there is one trail, not two."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Leave the trace to the service."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        entries = self.trail(obj)
+        names = user_names([entry.actor_ref for entry in entries if entry.actor_kind == "user"])
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("History of %(object)s") % {"object": obj},
+            "entries": [(entry, names.get(entry.actor_ref, entry.actor_ref)) for entry in entries],
+            "object": obj,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/object_history.html", context)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list, but never let one page keep the database busy for long."""
+        context = {"empty_hint": self.empty_hint, **(extra_context or {})}
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_LIST_TIMEOUT])
+                response = super().changelist_view(request, context)
+                if isinstance(response, SimpleTemplateResponse):
+                    response.render()
+                return response
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _CANCELLED or not request.GET:
+                raise
+        self.message_user(
+            request,
+            gettext("That filter matches too few of too many entries to be found quickly. Try another one."),
+            messages.WARNING,
+        )
+        return HttpResponseRedirect(request.path)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [self._worded(name) for name in super().get_list_display(request)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        names = list(super().get_readonly_fields(request, obj))
+        if not self._may_write(request, obj):
+            names += [name for name in self.labels if name not in names]
+        return [self._worded(name) for name in names]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fixed = {getattr(shown, "field", shown) for shown in self.get_readonly_fields(request, obj)}
+        return [
+            (title, options | {"fields": [self._worded(name) if name in fixed else name for name in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _may_write(self, request: HttpRequest, obj: Any) -> bool:
+        return self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+
+    def _worded(self, name: Any) -> Any:
+        """Return a field name, or for a field of codes a callable that shows its words."""
+        if not isinstance(name, str) or name not in self.labels:
+            return name
+        if name not in self._words:
+            self._words[name] = _words_of(name, self.labels[name], self.opts.get_field(name).verbose_name)
+        return self._words[name]
+
+    @cached_property
+    def _words(self) -> dict[str, Callable[[Any], str]]:
+        return {}
+
+
+def _words_of(name: str, labels: Labels, title: Any) -> Callable[[Any], str]:
+    def show(obj: Any) -> str:
+        value = getattr(obj, name)
+        return str(labels.get(value, value))
+
+    show.__name__ = f"shown_{name}"
+    return_value: Any = admin.display(show, description=title, ordering=name, empty_value="–")
+    return_value.field = name
+    return return_value  # type: ignore[no-any-return]
+
+
+class LedgerAdmin(GovernedAdmin):
+    """A table that only services write. Newest first, no sorting: every list is one walk along the key."""
+
+    sortable_by: ClassVar[Any] = ()
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def choice_filter(field: str, labels: Labels, title: Any) -> type[admin.SimpleListFilter]:
+    """Return a list filter on a field of codes, in words."""
+
+    class Filter(admin.SimpleListFilter):
+        parameter_name = field
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+            return [(str(value), words) for value, words in labels.items()]
+
+        def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+            value = self.value()
+            known = {str(code) for code in labels}
+            return queryset.filter(**{field: value}) if value in known else queryset
+
+    Filter.title = title
+    return Filter
+
+
+EVENTS: Labels = {
+    "consent.granted": _("Consent given"),
+    "consent.renewed": _("Consent renewed"),
+    "consent.confirmed": _("Consent confirmed"),
+    "consent.denied": _("Consent refused"),
+    "consent.withdrawn": _("Consent withdrawn"),
+    "subject.created": _("Person recorded"),
+    "subject.changed": _("Person changed"),
+    "subject.viewed": _("Person looked at"),
+    "suppression.added": _("Opt-out or listing added"),
+    "guardian.recorded": _("Guardian's consent recorded"),
+    "import.finished": _("Import finished"),
+    "register.changed": _("Register changed"),
+    "screening.started": _("Screening started"),
+    "screening.finished": _("Screening finished"),
+    "screening.rechecked": _("Screening rechecked"),
+    "screening.cancelled": _("Screening cancelled"),
+    "preference_link.created": _("Preference link created"),
+    "access.denied": _("Access refused"),
+    "api_client.changed": _("API client changed"),
+}
+ACTORS: Labels = {
+    "customer": _("customer"),
+    "user": _("user"),
+    "api": _("API client"),
+    "system": _("system"),
+}
