@@ -12,14 +12,15 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from consent.services.samples import sample_load
+from tests.demo_server import Api, DemoServer, running_demo
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "samples" / "demo"
 OFFICER = Actor("user", "officer-1")
 
 
-class _Undo(Exception):
-    pass
+class _UndoError(Exception):
+    """Ends the transaction of the sample retailer without a trace."""
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,8 @@ def retailer(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) ->
                 with connection.cursor() as cursor:  # or every test's end checks all deferred keys again
                     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
                 yield DEMO
-                raise _Undo
-        except _Undo:
+                raise _UndoError
+        except _UndoError:
             pass
 
 
@@ -44,3 +45,17 @@ def retailer(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) ->
 def at() -> datetime:
     """The present, as the database sees it."""
     return timezone.now()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    """The running demo, shared by all journeys of the run."""
+    home = tmp_path_factory.mktemp("demo-home")
+    home.chmod(0o755)
+    with running_demo(home) as server:
+        yield server
+
+
+@pytest.fixture
+def api(demo: DemoServer) -> Api:
+    return Api(demo.base, demo.token())

@@ -14,6 +14,8 @@ AGGREGATE_LIMIT = 3
 def missing_input(c: SendFacts) -> Severity | None:
     """Fail closed: a send without time, purpose, channel, content or a known kind cannot be judged."""
     plan = c.plan
+    if plan.unknown_campaign:
+        return None  # a gap of the register, found next
     known_kind = plan.kind in (PurposeKind.MARKETING, PurposeKind.SERVICE)
     papers = plan.campaign is None or (plan.planned_at is not None and plan.content is not None)
     return None if plan.purpose and plan.channel and known_kind and papers else DENY
