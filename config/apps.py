@@ -10,4 +10,4 @@ class ZhixuAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from config import celery  # noqa: F401 - makes ours the current Celery application
+        from config import celery, checks  # noqa: F401 - makes ours the current Celery application; registers checks

@@ -1,0 +1,39 @@
+"""What must hold before real people's data come in. `check --deploy` asks; production refuses to start without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from audit.errors import ZhixuError
+from audit.options import option
+from governance.crypto.keyring import keyring
+
+
+@register(Tags.security)
+def keys_are_usable(app_configs: object, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Without its key ring the product can neither read nor find anybody: it does not start."""
+    try:
+        keyring()
+    except ZhixuError as error:
+        return [Error(error.message, hint="See docs/deploy.md, section keys.", id="zhixu.E001")]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def production_is_not_a_demo(app_configs: object, **kwargs: Any) -> Sequence[CheckMessage]:
+    found: list[CheckMessage] = []
+    if option("KEYRING_AUTOCREATE"):
+        found.append(Error("The key ring is created by itself: a demo setting.", id="zhixu.E002"))
+    if option("TENANT") in ("zhixu", "test"):
+        hint = "Set ZHIXU_TENANT to a name of your own before data is stored; it can never change."
+        found.append(Error("ZHIXU_TENANT is the default.", hint=hint, id="zhixu.E003"))
+    if not str(option("BASE_URL")).startswith("https://"):
+        found.append(Error("ZHIXU_BASE_URL is not https: customers' links would travel in clear.", id="zhixu.E004"))
+    if not settings.CELERY_BROKER_URL:
+        hint = "Set ZHIXU_BROKER_URL and run a worker, or accept that a restart delays running jobs."
+        found.append(Warning("Jobs run inside the web process.", hint=hint, id="zhixu.W001"))
+    return found
