@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
@@ -130,6 +130,17 @@ def later(world: Json, years: int) -> Json:
     text = json.dumps(world, ensure_ascii=False)
     moved = re.sub(r'(?<=")(?:19|20)[0-9]{2}(?=-|"|年)', lambda year: str(int(year[0]) + years), text)
     return json.loads(moved)  # type: ignore[no-any-return]
+
+
+def own(world: Json, number: int) -> Json:
+    """Give a world identifiers, a campaign and notices of its own, so that many can live in one database."""
+    text = json.dumps(world, ensure_ascii=False)
+    text = re.sub(r'"(\w+)(?=@[0-9])', rf'"\1-{number}', text)
+    text = re.sub(r"138[0-9]{4}([0-9]{4})", rf"138{number:04}\1", text)
+    text = re.sub(r"M[0-9]{4}([0-9]{2})", rf"M{number:04}\1", text)
+    text = re.sub(r"@example\.com", f"@{number}.example.com", text)
+    text = re.sub(r"oLin[0-9]{4}", f"oLin{number:04}", text)
+    return patched(json.loads(text), {"plan": {"campaign": f"d-{number}"} if "campaign" in world["plan"] else {}})  # type: ignore[no-any-return]
 
 
 # -- plain values ----------------------------------------------------------------------------------------------------
@@ -309,7 +320,7 @@ class World:
         reviewed = patched(c, c.pop("reviewed", {}))
         digest = content_digest(reviewed["subject"], reviewed["body"], reviewed["landing_url"])
         return Content(
-            id="C-1",
+            id=f"text of {self.source['plan'].get('campaign')}",
             optout_tested_at=instant(c.pop("optout_tested_at", None)),
             optout_valid_until=day(c.pop("optout_valid_until", None)),
             review_sha256=digest,
@@ -649,8 +660,8 @@ def register_store(world: World) -> None:
         consent.SourceBatch(code=code, source=source, provenance_doc="a paper" if proved else "")
         for code, (source, proved) in world.batches.items()
     )
-    _store_notices(register)
-    _store_campaign(world)
+    notices_store(register.book.notices.values())
+    campaign_store(world)
 
 
 def _stored(model: Any, rows: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -658,11 +669,13 @@ def _stored(model: Any, rows: Mapping[str, Any]) -> Mapping[str, Any]:
     return rows
 
 
-def _store_notices(register: Register) -> None:
+def notices_store(notices: Iterable[Notice]) -> None:
+    """Store notices with what they promise."""
     from consent.models import Notice as NoticeRow
     from consent.models import NoticeTerms, NoticeVersion
 
-    heads = {name: NoticeRow(code=name) for name in {ref.id for ref in register.book.notices}}
+    notices = list(notices)
+    heads = {name: NoticeRow(code=name) for name in {n.ref.id for n in notices}}
     _stored(NoticeRow, heads)
     versions = {
         n.ref: NoticeVersion(
@@ -674,7 +687,7 @@ def _store_notices(register: Register) -> None:
             text=f"{n.ref.id}@{n.ref.version}",
             text_sha256=n.text_sha256,
         )
-        for n in register.book.notices.values()
+        for n in notices
     }
     NoticeVersion.objects.bulk_create(versions.values())
     NoticeTerms.objects.bulk_create(
@@ -685,12 +698,13 @@ def _store_notices(register: Register) -> None:
             categories=sorted(t.categories),
             declared_per_month=dict(t.declared_per_month),
         )
-        for n in register.book.notices.values()
+        for n in notices
         for purpose, t in n.terms.items()
     )
 
 
-def _store_campaign(world: World) -> None:
+def campaign_store(world: World) -> None:
+    """Store the campaign of a world and its message."""
     from consent.models import Campaign
     from consent.models import Content as ContentRow
 
@@ -747,51 +761,56 @@ def _store_campaign(world: World) -> None:
     )
 
 
-def people_store(world: World) -> None:
-    """Store the people of a world and what is on the lists, through the services that imports use."""
+def people_store(worlds: Sequence[World]) -> None:
+    """Store the people of some worlds and what is on their lists, through the services that imports use."""
     from consent.models import Guardianship as GuardianshipRow
     from consent.models import SendRecord, Suppression, TemplateSubscription
     from consent.selectors.register import register_live
     from consent.services.records import NewRecord, records_append
     from consent.services.subjects import guests_ensure, holders_mark, members_find, members_store
-    from governance.crypto.blind_index import lookup
+    from governance.crypto.blind_index import lookup_maker
 
     register = register_live()
     governed = register.governed
-    at = max([world.at, *(record.at for person in world.people for record in person.records)])
-    members_store([p.member for p in world.people if not p.guest], register=register, actor=ACTOR, at=world.at)
-    members = members_find(p.member.member_id for p in world.people if not p.guest)
-    guests = guests_ensure([p.guest for p in world.people if p.guest], actor=ACTOR, at=world.at)
-    keys = {p.name: guests[p.guest] if p.guest else members[p.member.member_id] for p in world.people}
-    for person in world.people:
-        GuardianshipRow.objects.bulk_create(
-            GuardianshipRow(
-                child_id=keys[person.name],
-                guardian=b"sealed",
-                relation="mother",
-                purposes=[governed.purpose_keys[p] for p in sorted(g.purposes)],
-                given_at=g.given_at,
-                withdrawn_at=g.withdrawn_at,
-                proof="a paper",
-            )
-            for g in person.guardianships
+    people = [person for world in worlds for person in world.people]
+    instants = sorted({world.at for world in worlds})
+    for at in instants:
+        members = [p.member for world in worlds if world.at == at for p in world.people if not p.guest]
+        members_store(members, register=register, actor=ACTOR, at=at)
+    keys = members_find(p.member.member_id for p in people if not p.guest)
+    guests = guests_ensure([p.guest for p in people if p.guest], actor=ACTOR, at=instants[0])
+    owned = [(guests[p.guest] if p.guest else keys[p.member.member_id], p) for p in people]
+    GuardianshipRow.objects.bulk_create(
+        GuardianshipRow(
+            child_id=key,
+            guardian=b"sealed",
+            relation="mother",
+            purposes=[governed.purpose_keys[p] for p in sorted(g.purposes)],
+            given_at=g.given_at,
+            withdrawn_at=g.withdrawn_at,
+            proof="a paper",
         )
-    said = sorted((r.seq, keys[p.name], r) for p in world.people for r in p.records)
+        for key, person in owned
+        for g in person.guardianships
+    )
+    said = [(key, record) for key, person in owned for record in person.records]
     records_append(
-        [NewRecord(key, record, proof="a paper" if record.proof else "") for _, key, record in said],
+        [NewRecord(key, record, proof="a paper" if record.proof else "") for key, record in said],
         register=register,
         actor=ACTOR,
-        at=at,
+        at=max([instants[-1], *(record.at for _, record in said)]),
     )
+    makers = {kind: lookup_maker(kind) for kind in IdentifierType}
     listed = [
         Suppression(
             type=kind.value,
-            lookup=lookup(kind, value),
+            lookup=makers[kind](value),
             kind=x.kind.value,
             channel_id=None if x.scope == "*" else governed.channel_keys[x.scope],
             said_at=x.at,
             removed_at=x.removed_at,
         )
+        for world in worlds
         for kind, value, x in world.listings
     ]
     Suppression.objects.bulk_create(listed)
@@ -799,16 +818,18 @@ def people_store(world: World) -> None:
     SendRecord.objects.bulk_create(
         SendRecord(
             type=kind.value,
-            lookup=lookup(kind, value),
+            lookup=makers[kind](value),
             channel_id=governed.channel_keys[x.channel],
             sent_at=x.at,
             kind=x.kind.value,
             template=x.template,
         )
+        for world in worlds
         for kind, value, x in world.sends
     )
     TemplateSubscription.objects.bulk_create(
-        TemplateSubscription(lookup=lookup(kind, value), template=x.template, action=x.action.value, said_at=x.at)
+        TemplateSubscription(lookup=makers[kind](value), template=x.template, action=x.action.value, said_at=x.at)
+        for world in worlds
         for kind, value, x in world.subscriptions
     )
 
@@ -824,6 +845,6 @@ def answers(verdict: Verdict) -> tuple[str, ...]:
 
 
 def constraints_now() -> None:
-    """Check all deferred constraints now: a savepoint that is rolled back never would."""
+    """Check all deferred constraints now, or the end of every test on these rows checks them again."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
