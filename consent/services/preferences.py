@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -124,18 +125,14 @@ def _said_already(
     """Return the reference of the same "no" if it still is the person's last word, with no "yes" of any kind since."""
     governed = register.governed
     records = ConsentRecord.objects.filter(subject_id=subject_id)
-    same = (
-        records.filter(
-            act=Act.WITHDRAW,
-            purpose_id=governed.purpose_keys[purpose] if purpose else None,
-            channel_id=governed.channel_keys[channel] if channel else None,
-            separate=separate,
-            field_group=field_group or "",
-            recipient_id=governed.recipient_keys[recipient] if recipient else None,
-        )
-        .order_by("-id")
-        .first()
-    )
+    scope: dict[str, Any] = {
+        "purpose_id": governed.purpose_keys[purpose] if purpose else None,
+        "channel_id": governed.channel_keys[channel] if channel else None,
+        "separate": separate,
+        "field_group": field_group or "",
+        "recipient_id": governed.recipient_keys[recipient] if recipient else None,
+    }
+    same = records.filter(act=Act.WITHDRAW, **scope).order_by("-id").first()
     if same is None or records.filter(id__gt=same.id).exclude(act__in=NO).exists():
         return None
     accepted_since = TemplateSubscription.objects.filter(
