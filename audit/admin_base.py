@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.checks import ModelAdminChecks
 from django.contrib.admin.options import InlineModelAdmin
+from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, RelatedFieldWidgetWrapper
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
@@ -52,10 +53,12 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     `total` is what people read: exact for small results, the planner's estimate for a whole large table.
     """
 
+    object_list: Any
+
     @cached_property
     def count(self) -> int:
         if not self._filtered:
-            estimate = _estimate(self.object_list.model._meta.db_table)
+            estimate = _rows_about(self.object_list.model._meta.db_table)
             if estimate > PAGES_ROWS:
                 self._estimate = estimate
                 return PAGES_ROWS
@@ -84,7 +87,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return ngettext("%(count)s entry", "%(count)s entries", count) % {"count": f"{count:,}"}
 
 
-def _estimate(table: str) -> int:
+def _rows_about(table: str) -> int:
+    """Return the planner's estimate of a table's rows; below zero before its first analyse."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
         row = cursor.fetchone()
@@ -130,13 +134,20 @@ class _Shown:
 
     labels: ClassVar[Mapping[str, Labels]] = {}
     help_texts: ClassVar[Mapping[str, Any]] = {}
+    rows: ClassVar[Mapping[str, int]] = {}  # height of text areas
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in self.help_texts:
             kwargs.setdefault("help_text", self.help_texts[db_field.name])
         if isinstance(db_field, models.TextField) and not db_field.choices:
             kwargs.setdefault("form_class", PlainTextField)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+            kwargs.setdefault("widget", AdminTextareaWidget(attrs={"rows": self.rows.get(db_field.name, 3)}))
+        if isinstance(db_field, models.DateTimeField):
+            kwargs.setdefault("widget", NamedDateTime)
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = False
+        return field
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in self.labels and "choices" not in kwargs:
@@ -147,6 +158,15 @@ class _Shown:
                 *((value, words.get(value, name)) for value, name in db_field.choices if value),
             ]
         return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+class NamedDateTime(AdminSplitDateTime):
+    """Date and time in two inputs, each with a name a screen reader can say."""
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs)
+        for widget, name in zip(self.widgets, (_("Date"), _("Time")), strict=True):
+            widget.attrs["aria-label"] = name
 
 
 class PlainTextField(forms.CharField):
@@ -174,6 +194,7 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
     checks_class = GovernedChecks
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # a facet is a count of everything
     list_per_page = 50
     list_max_show_all = 200
     view_on_site = False
@@ -257,7 +278,9 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
         if not isinstance(name, str) or name not in self.labels:
             return name
         if name not in self._words:
-            self._words[name] = _words_of(name, self.labels[name], self.opts.get_field(name).verbose_name)
+            self._words[name] = _words_of(
+                name, self.labels[name], getattr(self.opts.get_field(name), "verbose_name", name)
+            )
         return self._words[name]
 
     @cached_property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -30,12 +31,19 @@ class ZhixuAdminSite(AdminSite):
     site_url = None
     index_template = "admin/index.html"
 
+    def get_urls(self) -> list[Any]:
+        """Add the pages that belong to no model alone: an admin class names them in `pages`."""
+        found: list[Any] = []
+        for model_admin in self._registry.values():
+            found += getattr(model_admin, "pages", list)()
+        return [*found, *super().get_urls()]
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         if app_label is not None:
             return super().get_app_list(request, app_label)
         models = {
             model["object_name"].lower(): model
-            for app in self._build_app_dict(request).values()  # type: ignore[attr-defined]
+            for app in self._build_app_dict(request).values()
             for model in app["models"]
         }
         if "datasubject" in models:
@@ -57,7 +65,7 @@ class ZhixuAdminSite(AdminSite):
             "models": [models[name] for name in names if name in models],
         }
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from audit.selectors.entries import entries_of_type
         from consent.admin.shown import shown_findings
         from consent.admin.words import STATUSES

@@ -15,17 +15,17 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.http import require_POST
 
 from audit.admin_base import Labels, actor_of, choice_filter
 from audit.errors import ZhixuError
 from consent.admin import offers
 from consent.admin.shown import chart_of, counted, shown_findings
 from consent.admin.words import OUTCOMES, REVIEWS
-from consent.decisions.engine import judge_send, verdict
+from consent.decisions.engine import Findings, judge_send, verdict
 from consent.decisions.rules.content import content_digest
+from consent.domain.terms import Severity
 from consent.models import Campaign, Content
-from consent.selectors.audiences import screening_latest, screening_open
+from consent.selectors.audiences import REACHABLE_ROWS, rows_reachable, screening_latest, screening_open
 from consent.selectors.register import register_live
 from consent.services.campaigns import campaign_approve, campaign_save, content_review
 from consent.services.predictions import Prediction, campaign_audience_file, campaign_sample, campaign_screen
@@ -33,7 +33,7 @@ from governance.admin.base import RegisterForm
 from governance.admin.fields import PairsField
 from governance.admin.register import CodedAdmin
 
-_POST = method_decorator([require_POST, csrf_protect])
+_PROTECTED = method_decorator(csrf_protect)
 
 
 class ContentForm(RegisterForm):
@@ -71,6 +71,7 @@ class ContentAdmin(CodedAdmin):
     )
     labels: ClassVar[dict[str, Labels]] = {"review_state": REVIEWS}
     change_form_template = "admin/consent/content/change_form.html"
+    rows: ClassVar[dict[str, int]] = {"body": 8}
     help_texts: ClassVar[dict[str, Any]] = CodedAdmin.help_texts | {
         "body": _("Every character counts: a review approves exactly this text."),
         "subject": _("E-mail only. Advertising begins with 广告 or AD (EmailReg 13)."),
@@ -100,8 +101,10 @@ class ContentAdmin(CodedAdmin):
         view = self.admin_site.admin_view(self.review_view)
         return [path("<int:pk>/review/", view, name="consent_content_review"), *super().get_urls()]
 
-    @_POST
+    @_PROTECTED
     def review_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:consent_content_change", args=[pk]))
         content = self.get_object(request, str(pk))
         if content is None:
             raise Http404
@@ -168,18 +171,25 @@ class CampaignAdmin(CodedAdmin):
         (
             _("Data"),
             {
+                "classes": ("collapse",),
                 "fields": (
                     "fields",
                     "required_fields",
                     "segment_fields",
                     "price_rule_fields",
                     ("personalised", "generic_variant", "adm_refusal_link"),
-                )
+                ),
             },
         ),
-        (_("Recipient"), {"fields": ("recipient", "route", "suppression_synced_at", "assessment")}),
-        (_("A message that asks for consent"), {"fields": (("asks_for_purpose", "asks_for_channel"),)}),
-        (_("Audience"), {"fields": ("audience",)}),
+        (
+            _("Recipient"),
+            {"classes": ("collapse",), "fields": ("recipient", "route", "suppression_synced_at", "assessment")},
+        ),
+        (
+            _("A message that asks for consent"),
+            {"classes": ("collapse",), "fields": (("asks_for_purpose", "asks_for_channel"),)},
+        ),
+        (_("Audience"), {"classes": ("collapse",), "fields": ("audience",)}),
         (_("Approval"), {"fields": ("approved_at", "approved_by", "second_approver")}),
     )
     codes: ClassVar[Any] = {
@@ -265,13 +275,27 @@ class CampaignAdmin(CodedAdmin):
             "counts_invalid": counts.get("invalid", 0),
             "counts_duplicates": counts.get("duplicates", 0),
             "chart": chart_of(by_code, judged),
+            "reachable": self._reachable(sample, screening, judgement.findings),
             "has_file": campaign_audience_file(campaign.code) is not None,
             "may_approve": self.has_change_permission(request, campaign),
         }
 
-    @_POST
+    @staticmethod
+    def _reachable(sample: Prediction | None, screening: Any, findings: Findings) -> int | None:
+        """Return how many could be contacted once nothing stands against the campaign itself; None: not asked."""
+        if not any(weight in (Severity.DENY, Severity.HOLD, Severity.DEFER) for weight in findings.values()):
+            return None
+        if sample is not None:
+            return sample.reachable
+        if screening is None or screening.rows_done > REACHABLE_ROWS:
+            return None
+        return rows_reachable(screening)
+
+    @_PROTECTED
     def predict_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Screen the campaign's own file; without one, judge a sample and show it on the spot."""
+        if request.method != "POST":
+            return self._back(pk)
         campaign = self._campaign(request, pk, view=True)
         at = timezone.now()
         try:
@@ -286,8 +310,10 @@ class CampaignAdmin(CodedAdmin):
         request.method = "GET"
         return self.change_view(request, str(pk))
 
-    @_POST
+    @_PROTECTED
     def approve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if request.method != "POST":
+            return self._back(pk)
         campaign = self._campaign(request, pk, view=False)
         act = partial(
             campaign_approve,

@@ -18,9 +18,9 @@ from consent.admin import offers
 from consent.admin.words import POINTS
 from consent.models import CollectionPoint, Notice, NoticeTerms, NoticeVersion, SourceBatch
 from consent.services.notices import notice_publish
-from governance.admin.base import RegisterForm, RegisterInline
+from governance.admin.base import RegisterAdmin, RegisterForm, RegisterInline
 from governance.admin.fields import CountsField
-from governance.admin.register import CodedAdmin, RegisterAdmin
+from governance.admin.register import CodedAdmin
 
 
 @admin.register(Notice)
@@ -39,7 +39,7 @@ class NoticeAdmin(CodedAdmin):
 
     @admin.display(description=_("versions"))
     def versions(self, notice: Notice) -> str:
-        if notice.pk is None:
+        if notice._state.adding:
             return gettext("Save the notice first, then publish its first version.")
         rows = format_html_join(
             "",
@@ -101,6 +101,7 @@ class NoticeVersionAdmin(RegisterAdmin):
     fields = ("notice", "version", "effective_at", "material", "affects", "change", "text", "text_sha256")
     readonly_fields = ("version", "text_sha256")
     inlines = (TermsInline,)
+    rows: ClassVar[dict[str, int]] = {"text": 20}
     codes: ClassVar[Any] = {"affects": offers.purposes}
     help_texts: ClassVar[dict[str, Any]] = {
         "effective_at": _("Not before now: nobody was shown it earlier."),

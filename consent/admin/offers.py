@@ -1,9 +1,10 @@
-"""What forms offer to choose from, out of the register in memory."""
+"""What forms offer to choose from: the register in memory, field names from their table."""
 
 from __future__ import annotations
 
 from consent.selectors.register import register_live
 from governance.admin.fields import Choices
+from governance.selectors.choices import field_choices
 
 
 def purposes() -> Choices:
@@ -15,7 +16,7 @@ def channels() -> Choices:
 
 
 def fields() -> Choices:
-    return [(f, f) for f in register_live().rules.fields]
+    return field_choices()
 
 
 def recipients() -> Choices:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from audit.admin_base import Labels, LedgerAdmin, actor_of, choice_filter
 from audit.selectors.entries import Entry, entries_of_subject
@@ -44,7 +44,7 @@ from consent.services.people import people_search, person_view
 from governance.admin.words import IDENTIFIERS
 from governance.domain.cells import clean, parse_instant
 
-_SECRET = method_decorator([sensitive_post_parameters("identifier"), require_POST, csrf_protect])
+_SECRET = method_decorator([sensitive_post_parameters("identifier"), csrf_protect])
 _SAFE = method_decorator(require_safe)
 
 STATUS_WORDS: Labels = {
@@ -85,12 +85,12 @@ class MaskedList(ChangeList):
         found = identifiers_masked([person.pk for person in people])
         for person in people:
             person.masked = found.get(person.pk, [])
-        self.result_list = people  # type: ignore[assignment]
+        self.result_list = people
 
 
 @admin.register(DataSubject)
 class DataSubjectAdmin(LedgerAdmin):
-    list_display = ("number", "identifiers", "is_guest", "state", "sourcing", "last_active_on")
+    list_display = ("number", "identifiers", "kind", "state", "sourcing", "last_active_on")
     list_display_links = ("number",)
     list_filter = (
         StatusFilter,
@@ -114,6 +114,10 @@ class DataSubjectAdmin(LedgerAdmin):
         shown: list[MaskedIdentifier] = getattr(person, "masked", [])
         return format_html_join(" · ", '<span class="zx-nowrap">{}</span>', ((item.value or "–",) for item in shown))
 
+    @admin.display(description=_("kind"))
+    def kind(self, person: DataSubject) -> str:
+        return gettext("guest") if person.is_guest else gettext("member")
+
     @admin.display(description=_("status"))
     def state(self, person: DataSubject) -> str:
         return ", ".join(map(str, status_words(person.status))) or gettext("active")
@@ -125,10 +129,16 @@ class DataSubjectAdmin(LedgerAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("search/", wrap(self.search_view), name="consent_datasubject_search"),
-            path("why/", wrap(self.ask_why_view), name="consent_why"),
-            path("states/", wrap(self.states_view), name="consent_states"),
             path("<int:pk>/why/", wrap(self.why_view), name="consent_datasubject_why"),
             *super().get_urls(),
+        ]
+
+    def pages(self) -> list[Any]:
+        """Return the pages that stand beside the models in the navigation."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("why/", wrap(self.ask_why_view), name="consent_why"),
+            path("states/", wrap(self.states_view), name="consent_states"),
         ]
 
     def _context(self, request: HttpRequest, title: Any, **more: Any) -> dict[str, Any]:
@@ -146,6 +156,8 @@ class DataSubjectAdmin(LedgerAdmin):
     @method_decorator(sensitive_variables("text"))
     def search_view(self, request: HttpRequest) -> HttpResponse:
         """Find people by an identifier in the body of the request. It is neither shown again nor kept."""
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:consent_datasubject_changelist"))
         context = self._context(request, gettext("Search for a person"))
         text = request.POST.get("identifier", "").strip()
         campaign = request.POST.get("campaign", "")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from django.db.models import F
+
+from consent.decisions.bits import mask_of
 from consent.decisions.history import Contact
-from consent.models import Campaign, Identifier, Screening
+from consent.domain.terms import Severity
+from consent.models import Campaign, Identifier, Screening, ScreeningRow
 from governance.domain.identifiers import IdentifierType
 
 
@@ -19,6 +23,17 @@ def contacts_sample(kind: IdentifierType, size: int) -> list[Contact]:
 def screening_latest(campaign: str) -> Screening | None:
     """Return the newest finished live screening of a campaign. Screenings are few; people in them are not."""
     return Screening.objects.filter(campaign=campaign, status="done", as_of=None).order_by("-id").first()
+
+
+REACHABLE_ROWS = 200_000
+"""Up to how many rows `rows_reachable` may be asked on a page."""
+
+
+def rows_reachable(screening: Screening) -> int:
+    """Return on how many rows nothing of the person's own forbids or delays the send. Walks all its rows."""
+    against = mask_of(Severity.DENY) | mask_of(Severity.HOLD) | mask_of(Severity.DEFER)
+    rows = ScreeningRow.objects.filter(screening=screening).annotate(against=F("subject_bits").bitand(against))
+    return rows.filter(against=0).count()
 
 
 def screening_open(campaign: str) -> Screening | None:

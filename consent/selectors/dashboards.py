@@ -85,10 +85,12 @@ def overview_get(*, at: datetime) -> Overview:
 def _campaigns(register: LiveRegister, at: datetime) -> list[PlannedCampaign]:
     until = at + timedelta(days=PLANNED_DAYS)
     plans = [p for p in register.rules.plans.values() if p.planned_at and at <= p.planned_at <= until]
-    troubled = {}
+    troubled: dict[str | None, Findings] = {}
     for plan in plans:
         findings = judge_send(plan, register=register.rules, at=plan.planned_at or at).findings
-        serious = {reason: weight for reason, weight in findings.items() if weight in (Severity.DENY, Severity.HOLD)}
+        serious: Findings = {
+            reason: weight for reason, weight in findings.items() if weight in (Severity.DENY, Severity.HOLD)
+        }
         if serious:
             troubled[plan.campaign] = serious
     rows = Campaign.objects.filter(code__in=troubled).order_by("planned_at")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from django.db import transaction
 
 from audit.actors import Actor
 from audit.options import option
-from consent.decisions.engine import judge_send
+from consent.decisions.engine import SendJudgement, Verdict, judge_send, verdict
 from consent.domain.vocabulary import IDENTIFIERS
 from consent.errors import CampaignNotFoundError
 from consent.models import Screening
@@ -32,6 +32,7 @@ class Prediction:
     size: int
     counts: dict[str, int]  # allow, deny, hold, defer
     by_code: dict[str, int]
+    reachable: int  # who could be contacted if nothing stood against the campaign itself
 
 
 def campaign_sample(*, campaign: str, at: datetime, size: int = SAMPLE) -> Prediction:
@@ -49,12 +50,28 @@ def campaign_sample(*, campaign: str, at: datetime, size: int = SAMPLE) -> Predi
     contacts = contacts_sample(channel.identifier, size) if channel else []
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()
-    for verdict in SetBasedBackend(register).screen(contacts, judgement):
-        counts["allow" if verdict.outcome.may_send else verdict.outcome.value] += 1
-        codes.update([code.name for code in verdict.codes])
+    reachable = 0
+    for own in SetBasedBackend(register).screen(contacts, replace(judgement, findings={})):
+        found = _with_send(own, judgement)
+        counts["allow" if found.outcome.may_send else found.outcome.value] += 1
+        codes.update([code.name for code in found.codes])
+        reachable += own.outcome.may_send
     return Prediction(
-        at, len(contacts), {name: counts[name] for name in ("allow", "deny", "hold", "defer")}, dict(codes)
+        judged_at=at,
+        size=len(contacts),
+        counts={name: counts[name] for name in ("allow", "deny", "hold", "defer")},
+        by_code=dict(codes),
+        reachable=reachable if judgement.requirement else 0,
     )
+
+
+def _with_send(own: Verdict, judgement: SendJudgement) -> Verdict:
+    """Add the findings on the send to those on the person; of two with one code the weightier stays."""
+    findings = dict(judgement.findings)
+    for reason, severity in own.findings:
+        if reason not in findings or severity.rank > findings[reason].rank:
+            findings[reason] = severity
+    return verdict(findings.items(), marketing=judgement.marketing)
 
 
 def campaign_audience_file(campaign: str) -> tuple[AudienceFile, str] | None:

@@ -46,11 +46,18 @@ class _Codes:
             kwargs["form_class"] = partial(_code_field, offers=offers)
         return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
 
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Tick from what is registered; there are dozens, not thousands."""
+        kwargs["widget"] = forms.CheckboxSelectMultiple()
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None:
+            field.help_text = db_field.help_text or self.help_texts.get(db_field.name, "")  # type: ignore[attr-defined]
+        return field
 
-def _code_field(
-    *, offers: Callable[[], Choices], max_length: int = 0, empty_value: Any = "", **kwargs: Any
-) -> CodeField:
-    return CodeField(offers=offers, **kwargs)
+
+def _code_field(*, offers: Callable[[], Choices], **kwargs: Any) -> CodeField:
+    wanted = {name: value for name, value in kwargs.items() if name in ("label", "help_text", "required", "initial")}
+    return CodeField(offers=offers, **wanted)
 
 
 class RegisterInline(_Codes, GovernedInline):

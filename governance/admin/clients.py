@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.admin.sites import NotRegistered  # type: ignore[attr-defined]
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +18,13 @@ from oauth2_provider.models import (
 from audit.admin_base import LedgerAdmin
 from governance.models import APIClient
 
-for _model in (APIClient, get_access_token_model(), get_grant_model(), get_id_token_model(), get_refresh_token_model()):
+_OTHERS: list[Callable[[], Any]] = [
+    get_access_token_model,
+    get_grant_model,
+    get_id_token_model,
+    get_refresh_token_model,
+]
+for _model in (APIClient, *(find() for find in _OTHERS)):
     try:
         admin.site.unregister(_model)  # the toolkit's own pages list tokens; nobody needs to see them
     except NotRegistered:

@@ -26,8 +26,7 @@ class AgreementInline(RegisterInline):
 
 class SubprocessorInline(RegisterInline):
     model = Subprocessor
-    template = "admin/edit_inline/tabular.html"
-    fields = ("name", "approved")
+    fields = (("name", "approved"),)
 
 
 class MechanismInline(RegisterInline):
@@ -70,7 +69,6 @@ class ImpactAssessmentAdmin(CodedAdmin):
             {"fields": ("purposes", "recipients", "sensitive_groups", "automated_decisions", "overseas")},
         ),
     )
-    filter_horizontal = ("purposes", "recipients")
     codes: ClassVar[Any] = {"sensitive_groups": group_choices}
     help_texts: ClassVar[dict[str, Any]] = CodedAdmin.help_texts | {
         "approved_at": _("Without it, the assessment does not count (PIPL 55)."),

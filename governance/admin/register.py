@@ -21,8 +21,8 @@ ALIASES_HELP = _("Other words for it in the files you import, one a line.")
 class CodedAdmin(RegisterAdmin):
     """A register whose rows have a code. The code is fixed once it is given."""
 
-    search_fields = ("code", "name")
-    ordering = ("code",)
+    search_fields: ClassVar[tuple[str, ...]] = ("code", "name")
+    ordering: ClassVar[tuple[str, ...]] = ("code",)
     help_texts: ClassVar[dict[str, Any]] = {"code": CODE_HELP, "aliases": ALIASES_HELP}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
@@ -84,7 +84,6 @@ class PurposeAdmin(CodedAdmin):
         choice_filter("legal_basis", LEGAL_BASES, _("legal basis")),
     )
     fields = ("code", "name", "kind", "legal_basis", "contains", "aliases")
-    filter_horizontal = ("contains",)
     labels: ClassVar[dict[str, Labels]] = {"kind": PURPOSE_KINDS, "legal_basis": LEGAL_BASES}
     help_texts: ClassVar[dict[str, Any]] = CodedAdmin.help_texts | {
         "kind": _("Marketing asks for consent; service messages carry out a contract or a duty of law."),
@@ -102,7 +101,6 @@ class DataFieldAdmin(CodedAdmin):
         (_("What it reveals"), {"fields": ("sensitive", "group", "behaviour", "device", "aggregate", "bulk_class")}),
         (_("What it may be used for"), {"fields": ("allowed_purposes",)}),
     )
-    filter_horizontal = ("allowed_purposes",)
     labels: ClassVar[dict[str, Labels]] = {"tier": TIERS}
     help_texts: ClassVar[dict[str, Any]] = CodedAdmin.help_texts | {
         "sensitive": _("Sensitive personal information (PIPL 28): it needs a separate consent that names its group."),
