@@ -22,8 +22,8 @@ from django.db import connection, transaction
 
 from audit.actors import Actor
 from audit.domain.ids import uuid7
-from consent.decisions.engine import Verdict, judge_row, judge_send
-from consent.decisions.facts import Content, Plan, Register
+from consent.decisions.engine import SendJudgement, Verdict, judge_row, judge_send
+from consent.decisions.facts import Content, Plan, Register, RowFacts
 from consent.decisions.history import Contact, ContactFacts, Listing, Person, Sent, Subscription, row_facts
 from consent.decisions.rules.content import content_digest
 from consent.domain.imports import Guardianship, Member, sourcing_of
@@ -467,22 +467,16 @@ def _midnight(value: str | None) -> datetime | None:
 # -- the pure engine -------------------------------------------------------------------------------------------------
 
 
-def judge_pure(world: World) -> Verdict:
+def judge_pure(world: World, judgement: SendJudgement | None = None) -> Verdict:
     """Judge a world by the rules alone: no database, no clock, look-up values in clear."""
-    judgement = judge_send(world.plan, register=world.register, at=world.at)
+    judgement = judgement or judge_send(world.plan, register=world.register, at=world.at)
     if judgement.requirement is None:
-        return judge_row(row_facts_nobody(), judgement)
+        return judge_row(RowFacts(), judgement)
     people = [_pure_person(world, person) for person in world.people]
     row = _clear(*world.row)
     holders = [person for person in people if row in person.contacts]
     facts = row_facts(row, holders, about=about(world), requirement=judgement.requirement, book=world.book)
     return judge_row(facts, judgement)
-
-
-def row_facts_nobody() -> Any:
-    from consent.decisions.facts import RowFacts
-
-    return RowFacts()
 
 
 def about(world: World) -> Any:
