@@ -190,17 +190,25 @@ def preferences_for(*, subject_id: int, at: datetime) -> Preferences:
 
 def _topics(person: Person, standing: Standing, past: Past, at: datetime) -> Iterable[Topic]:
     rules = past.register.rules
-    kinds = {contact.kind for contact in person.contacts}
     for code in rules.book.marketing_purposes:
-        slots = [
-            slot
+        choices = [
+            _choice(slot, state, person, past, at)
             for channel in rules.channels.values()
-            if channel.id != ONE_TIME
-            and ((slot := Slot(code, channel.id)) in standing.states or channel.identifier in kinds)
+            for slot in [Slot(code, channel.id)]
+            for state in [standing.states.get(slot, EMPTY)]
+            if channel.id != ONE_TIME and (_spoken_of(state) or _reaches(person, channel.identifier))
         ]
-        choices = tuple(_choice(slot, standing.states.get(slot, EMPTY), person, past, at) for slot in slots)
         wider = (p for p in rules.book.wider(code) if p in standing.granted)
-        yield Topic(rules.book.purposes[code], choices, tuple(rules.book.purposes[p] for p in wider))
+        yield Topic(rules.book.purposes[code], tuple(choices), tuple(rules.book.purposes[p] for p in wider))
+
+
+def _spoken_of(state: State) -> bool:
+    """Tell whether this very channel was named once; a "no" to everything names none."""
+    return state.grant is not None or (state.refusal is not None and state.refusal.channel is not None)
+
+
+def _reaches(person: Person, kind: IdentifierType) -> bool:
+    return any(contact.kind is kind for contact in person.contacts)
 
 
 def _choice(slot: Slot, state: State, person: Person, past: Past, at: datetime) -> Choice:
@@ -252,6 +260,8 @@ def _checked(
 
 def _one_time(person: Person, standing: Standing, past: Past, at: datetime) -> Choice | None:
     """Return the choice about one-time WeChat messages, the same for every purpose; None if there never was one."""
+    if not _reaches(person, IdentifierType.WECHAT_OPENID):
+        return None
     marketing = past.register.rules.book.marketing_purposes
     subscriptions = [s for contact in person.contacts for s in past.contacts[contact].subscriptions]
     accepted = [s for s in subscriptions if s.action is WxAction.ACCEPT]

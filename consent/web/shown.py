@@ -77,7 +77,7 @@ def shown_preferences(found: Preferences) -> Shown:
     return Shown(
         on=on,
         separate=[_separate_row(choice, found) for choice in found.separate],
-        off=off,
+        off=_merged_groups(off),
         anything_on=found.anything_on,
         paused_until=found.paused_until,
     )
@@ -85,11 +85,22 @@ def shown_preferences(found: Preferences) -> Shown:
 
 def _merged(rows: list[Row]) -> list[Row]:
     """Say once what holds for several channels alike."""
-    alike: dict[tuple[object, ...], list[Row]] = {}
+    alike: dict[object, list[Row]] = {}
     for row in rows:
-        day = day_of(row.at) if row.at else None
-        alike.setdefault((row.setting, day, row.until, row.denied), []).append(row)
+        alike.setdefault(_said(row), []).append(row)
     return [replace(same[0], name=_listed(row.name for row in same)) for same in alike.values()]
+
+
+def _merged_groups(groups: list[Group]) -> list[Group]:
+    """Say once what holds for several purposes alike."""
+    alike: dict[object, list[Group]] = {}
+    for group in groups:
+        alike.setdefault(tuple((row.name, _said(row)) for row in group.rows), []).append(group)
+    return [replace(same[0], name=_listed(group.name for group in same)) for same in alike.values()]
+
+
+def _said(row: Row) -> object:
+    return row.setting, day_of(row.at) if row.at else None, row.until, row.denied
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import resolve
 from django.utils import timezone
 
 from audit.actors import SYSTEM
@@ -34,6 +35,7 @@ from consent.selectors.preferences import OWN_NO, Setting, preferences_for
 from consent.selectors.register import register_live
 from consent.services.preferences import preference_link_create, preference_stop
 from consent.services.subjects import holders_mark
+from consent.web.urls import urlpatterns
 from governance.crypto.blind_index import lookup
 from governance.domain.identifiers import IdentifierType
 from governance.models import Channel, Purpose
@@ -116,6 +118,7 @@ def test_a_link_takes_its_secret_out_of_the_address(client: Client, lin: DataSub
     assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["max-age"]) == (True, "Lax", "/", 1800)
     assert page.status_code == 200
     assert page["Cache-Control"] == "no-store"
+    assert page["Referrer-Policy"] == "same-origin"  # no-referrer would make browsers post with `Origin: null`
     assert token not in page.content.decode()
 
 
@@ -217,6 +220,16 @@ def test_refusals_show_their_date(client: Client, lin: DataSubject) -> None:
     day = timezone.localtime(said)
 
     assert f"{day.year}年{day.month}月{day.day}日您已拒绝：电话" in opened(client, lin)
+
+
+def test_channels_that_cannot_reach_her_are_not_listed_unless_she_spoke_of_them(lin: DataSubject) -> None:
+    preference_stop(subject_id=lin.id, purpose=None, channel=None, actor=SYSTEM, at=timezone.now())
+    after_a_no_to_everything = settings_of(lin)
+
+    say(lin, Act.DENY, PROMOTION, "wx_template", at=timezone.now())
+
+    assert (PROMOTION, "wx_template") not in after_a_no_to_everything
+    assert settings_of(lin)[PROMOTION, "wx_template"] is Setting.STOPPED
 
 
 def test_separate_consents_name_who_gets_the_data(client: Client, lin: DataSubject) -> None:
@@ -472,6 +485,7 @@ def test_looking_changes_nothing(client: Client, lin: DataSubject) -> None:
         "/c/x/",
         "/c/notices/mp/2/",
     ]
+    assert {resolve(path.split("?")[0]).url_name for path in paths} == {route.name for route in urlpatterns}
     before = _fingerprint()
 
     answers = [getattr(client, method)(path) for path in paths for method in ("get", "head", "options")]
