@@ -155,7 +155,7 @@ class CampaignForm(RegisterForm):
 
 
 @admin.register(Campaign)
-class CampaignAdmin(CodedAdmin):
+class CampaignAdmin(offers.FreshOffers, CodedAdmin):
     form = CampaignForm
     list_display = ("name", "code", "planned_at", "purpose", "channel", "recipient_count", "approved")
     list_filter = (ReviewFilter,)

@@ -93,7 +93,7 @@ class TermsInline(RegisterInline):
 
 
 @admin.register(NoticeVersion)
-class NoticeVersionAdmin(RegisterAdmin):
+class NoticeVersionAdmin(offers.FreshOffers, RegisterAdmin):
     form = NoticeVersionForm
     list_display = ("__str__", "effective_at", "material", "change")
     list_filter = ("notice", "material")
@@ -122,7 +122,7 @@ class NoticeVersionAdmin(RegisterAdmin):
 
 
 @admin.register(CollectionPoint)
-class CollectionPointAdmin(CodedAdmin):
+class CollectionPointAdmin(offers.FreshOffers, CodedAdmin):
     list_display = ("name", "code", "kind")
     list_filter = (choice_filter("kind", POINTS, _("kind")),)
     fields = ("code", "name", "kind", "double_opt_in")
