@@ -7,7 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-_ACT = frozenset({"purpose", "channel", "recipient", "group", "notice", "point", "said_at"})
+_ACT = frozenset(
+    {
+        "purpose",
+        "channel",
+        "recipient",
+        "group",
+        "separate",
+        "notice",
+        "text_hash",
+        "point",
+        "said_at",
+        "control",
+        "pre_checked",
+        "bundle",
+        "valid_until",
+        "evidence",
+        "proof",
+    }
+)
 _COUNTS = frozenset({"rows", "allow", "deny", "hold", "defer", "invalid", "duplicates"})
 
 EVENT_DETAILS: dict[str, frozenset[str]] = {
@@ -19,7 +37,7 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
     "subject.created": frozenset({"kind"}),
     "subject.changed": frozenset({"changed"}),
     "suppression.added": frozenset({"kind", "scope", "said_at", "source"}),
-    "guardian.recorded": frozenset({"purposes"}),
+    "guardian.recorded": frozenset({"purposes", "withdrawn_at"}),
     "import.finished": frozenset({"kind", "rows", "accepted", "refused", "replayed", "sha256"}),
     "register.changed": frozenset({"kind", "code", "action", "sha256"}),
     "screening.started": frozenset({"campaign", "input_sha256", "as_of"}),

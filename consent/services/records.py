@@ -127,6 +127,7 @@ def records_append(
 
 
 def _event(record: Record, subject: UUID, version: int, said_at: datetime) -> Event:
+    """Return the trace of an act: all that the fold of the ledger reads, so that the trail alone can be folded."""
     return Event(
         type=_EVENTS[record.act],
         subject=subject,
@@ -140,6 +141,14 @@ def _event(record: Record, subject: UUID, version: int, said_at: datetime) -> Ev
             "notice": f"{record.notice.id}@{record.notice.version}" if record.notice else None,
             "point": record.point,
             "said_at": said_at.isoformat(),
+            "separate": record.separate or None,
+            "text_hash": record.text_hash,
+            "control": record.control.value if record.control else None,
+            "pre_checked": record.pre_checked,
+            "bundle": record.bundle.value,
+            "valid_until": record.valid_until.isoformat() if record.valid_until else None,
+            "evidence": record.evidence,
+            "proof": record.proof or None,
         },
     )
 
