@@ -26,6 +26,7 @@ CHANGED = migrations.RunSQL(
     ALTER TABLE consent_subject ADD COLUMN changed_xid xid8 NOT NULL DEFAULT pg_current_xact_id();
     ALTER TABLE consent_suppression ADD COLUMN changed_xid xid8 NOT NULL DEFAULT pg_current_xact_id();
     ALTER TABLE consent_send_record ADD COLUMN changed_xid xid8 NOT NULL DEFAULT pg_current_xact_id();
+    ALTER TABLE consent_template_subscription ADD COLUMN changed_xid xid8 NOT NULL DEFAULT pg_current_xact_id();
     CREATE TRIGGER consent_subject_changed BEFORE UPDATE ON consent_subject
         FOR EACH ROW EXECUTE FUNCTION zhixu_changed_xid();
     CREATE TRIGGER consent_suppression_changed BEFORE UPDATE ON consent_suppression
@@ -33,11 +34,13 @@ CHANGED = migrations.RunSQL(
     CREATE INDEX subject_changed ON consent_subject (changed_xid);
     CREATE INDEX suppression_changed ON consent_suppression (changed_xid);
     CREATE INDEX send_record_changed ON consent_send_record (changed_xid);
+    CREATE INDEX template_subscription_changed ON consent_template_subscription (changed_xid);
     """,
     """
     ALTER TABLE consent_subject DROP COLUMN changed_xid;
     ALTER TABLE consent_suppression DROP COLUMN changed_xid;
     ALTER TABLE consent_send_record DROP COLUMN changed_xid;
+    ALTER TABLE consent_template_subscription DROP COLUMN changed_xid;
     DROP FUNCTION zhixu_changed_xid() CASCADE;
     """,
 )

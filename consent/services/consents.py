@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import orjson
@@ -24,7 +24,7 @@ from consent.selectors.profiles import births_for
 from consent.selectors.register import LiveRegister, register_live
 from consent.selectors.states import states_for
 from consent.services.records import NewRecord, records_append
-from consent.services.subjects import NewIdentifier, guests_ensure, identifiers_add, subjects_create
+from consent.services.subjects import NewIdentifier, age_note, guests_ensure, identifiers_add, subjects_create
 from governance.crypto.blind_index import lookup
 from governance.domain.calendar import day_of
 from governance.domain.cells import clean
@@ -228,7 +228,7 @@ def _subject(
         ]
     )
     if birth_date:
-        _add_birth(subject, birth_date)
+        _add_birth(subject, birth_date, day_of(at))
     return subject
 
 
@@ -254,11 +254,13 @@ def _known(values: Mapping[IdentifierType, GivenIdentifier]) -> DataSubject | No
     return None
 
 
-def _add_birth(subject: DataSubject, text: str) -> None:
+def _add_birth(subject: DataSubject, text: str, today: date) -> None:
     """Add a birth date to the sealed ones; the most protective of them counts."""
     key = data_keys_ensure([subject.ref])[subject.ref]
     known = births_for([subject.id]).get(subject.id, ())
     births = "|".join(dict.fromkeys([*known, clean(text)]))
+    age_note(subject, births.split("|"), today)
+    subject.save(update_fields=["child_until", "minor_until"])
     profile, created = SubjectProfile.objects.get_or_create(subject=subject)
     profile.row_version += 0 if created else 1
     profile.births = key.seal(births, profile_place("births", subject.ref, profile.row_version))

@@ -38,7 +38,7 @@ from consent.models import DataSubject, Guardianship, SendRecord, Suppression, T
 from consent.places import guardian_place
 from consent.selectors.register import LiveRegister, register_live
 from consent.services.imports import file_sha256, rows_of
-from consent.services.subjects import holders_mark, members_find, members_store
+from consent.services.subjects import holders_mark, members_find, members_store, versions_raise
 from governance.crypto.blind_index import keyed_digest, lookup_maker
 from governance.domain.calendar import start_of_day
 from governance.domain.cells import parse_instant
@@ -73,7 +73,10 @@ def members_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int]:
 
 @transaction.atomic
 def guardians_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int]:
-    """Read guardians.csv. Only complete rows count; a withdrawal nobody can date counts from the beginning."""
+    """Read guardians.csv. Only complete rows count; a withdrawal nobody can date counts from the beginning.
+
+    A row that was read before and now names a withdrawal withdraws what was recorded then.
+    """
     register = register_live()
     pattern = register.governed.member_id_pattern
     complete = []
@@ -103,11 +106,13 @@ def guardians_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int
             given_at=given_at,
             withdrawn_at=withdrawn_at,
             proof=cells["proof"][:100],
-            source_key=keyed_digest("guardian", *cells.values()),
+            source_key=keyed_digest("guardian", *(cells[name] for name in GUARDIAN_COLUMNS if name != "withdrawn_at")),
         )
         guardianship.guardian = keys[refs[child]].seal(cells["guardian"], guardian_place(guardianship.id, refs[child]))
         new.append(guardianship)
+    withdrawn = _withdraw_known(new)
     stored = _insert_new(new)
+    versions = versions_raise({g.child_id for g in (*stored, *withdrawn)})
     audit_record_many(
         actor=actor,
         at=at,
@@ -115,12 +120,35 @@ def guardians_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int
             Event(
                 "guardian.recorded",
                 subject=refs[g.child_id],
-                details={"purposes": [register.purpose_codes[p] for p in g.purposes]},
+                version=versions[g.child_id],
+                details={
+                    "purposes": [register.purpose_codes[p] for p in g.purposes],
+                    "withdrawn_at": g.withdrawn_at.isoformat() if g.withdrawn_at else None,
+                },
             )
-            for g in stored
+            for g in (*stored, *withdrawn)
         ],
     )
     return _finish("guardians", path, actor, at, rows=rows, accepted=len(stored), refused=rows - len(complete))
+
+
+def _withdraw_known(read: list[Guardianship]) -> list[Guardianship]:
+    """Withdraw those recorded before whose row says so now, and return them. The earliest withdrawal counts."""
+    ends: dict[bytes, datetime] = {}
+    for row in read:
+        key = bytes(row.source_key or b"")
+        if row.withdrawn_at:
+            ends[key] = min(row.withdrawn_at, ends.get(key, row.withdrawn_at))
+    for row in read:
+        row.withdrawn_at = ends.get(bytes(row.source_key or b""))
+    changed = []
+    for known in Guardianship.objects.select_for_update().filter(source_key__any=list(ends)).order_by("id"):
+        end = ends[bytes(known.source_key or b"")]
+        if known.withdrawn_at is None or end < known.withdrawn_at:
+            known.withdrawn_at = end
+            changed.append(known)
+    Guardianship.objects.bulk_update(changed, ["withdrawn_at"])
+    return changed
 
 
 @transaction.atomic

@@ -270,7 +270,8 @@ class _Run:
         judged = [self._place(row) for row in rows]
         people = [item for item in judged if item.lookup is not None and not item.duplicate]
         with transaction.atomic():
-            job_keep(screening, timezone.now())
+            started_at = timezone.now()
+            job_keep(screening, started_at)
             register = register_live()
             judgement = self._judge_send(register)
             bits = self._judge(people, judgement, register)
@@ -280,9 +281,10 @@ class _Run:
             screening.rows_done += len(rows)
             screening.counts = {name: screening.counts[name] + out.counts[name] for name in _COUNTS}
             screening.by_code = dict(sorted((Counter(screening.by_code) + out.codes).items()))
-            screening.register_version = register.version
-            screening.send_codes = _names(judgement.findings)
-            screening.judged_at = timezone.now()
+            if screening.judged_at is None:  # of the first chunk: a recheck must see all that changed since
+                screening.register_version = register.version
+                screening.send_codes = _names(judgement.findings)
+                screening.judged_at = started_at
             screening.offsets = {name: self._append(name, out.buffers[name]) for name in FILES}
             screening.save(
                 update_fields=[
@@ -435,27 +437,33 @@ class Recheck:
     added: list[int]
 
 
-_CHANGED = """
+_NEW_LISTING = "(x.changed_xid >= %(since)s::text::xid8 OR x.said_at > %(judged)s OR x.removed_at > %(judged)s)"
+_CHANGED = f"""
 SELECT r.row_no, r.type, r.lookup FROM consent_screening_row r WHERE r.screening_id = %(screening)s AND (
     %(all)s
     OR r.outcome = 2
     OR r.lookup IN (SELECT i.lookup FROM consent_subject s JOIN consent_identifier i ON i.subject_id = s.id
                     WHERE s.changed_xid >= %(since)s::text::xid8)
     OR r.subject_id IN (SELECT s.id FROM consent_subject s WHERE s.changed_xid >= %(since)s::text::xid8)
-    OR r.lookup IN (SELECT x.lookup FROM consent_suppression x WHERE x.changed_xid >= %(since)s::text::xid8)
-    OR r.subject_id IN (SELECT i.subject_id FROM consent_suppression x JOIN consent_identifier i ON i.lookup = x.lookup
-                        WHERE x.changed_xid >= %(since)s::text::xid8)
+    OR r.lookup IN (SELECT x.lookup FROM consent_suppression x WHERE {_NEW_LISTING})
+    OR r.lookup IN (SELECT h.lookup FROM consent_suppression x JOIN consent_identifier i ON i.lookup = x.lookup
+                    JOIN consent_identifier h ON h.subject_id = i.subject_id WHERE {_NEW_LISTING})
+    OR r.lookup IN (SELECT h.lookup FROM consent_guardianship g JOIN consent_identifier h ON h.subject_id = g.child_id
+                    WHERE g.given_at > %(judged)s OR g.withdrawn_at > %(judged)s)
     OR r.lookup IN (SELECT x.lookup FROM consent_send_record x WHERE x.changed_xid >= %(since)s::text::xid8)
+    OR r.lookup IN (SELECT x.lookup FROM consent_template_subscription x WHERE x.changed_xid >= %(since)s::text::xid8)
 )
-"""
+"""  # noqa: S608 - text of our own
 
 
 @transaction.atomic
 def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Recheck:
     """Judge again every row whose answer may have changed, and renew the manifest and its validity.
 
-    The delta is exact: people and lists carry the transaction of their last change. A new register version, other
-    findings on the send, or a new Shanghai day judge every row anew, because each may have changed any answer.
+    The delta is exact: people and lists carry the transaction of their last change, and what has a time to come is
+    judged again once it has come. A new register version, a notice that took effect, other findings on the send, or
+    a new Shanghai day judge every row anew, because each may have changed any answer; so does a screening by another
+    identifier than the channel's, whose rows hang on more than one.
 
     Raises:
         ScreeningNotReadyError: not done, a simulation, or its files are gone.
@@ -466,14 +474,14 @@ def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Re
     newest = _snapshot()
     register = register_live()
     judgement = judge_send(register.rules.plans[screening.campaign], register=register.rules, at=at)
-    everything = (
-        screening.register_version != register.version
-        or screening.send_codes != _names(judgement.findings)
-        or screening.judged_at is None
-        or day_of(screening.judged_at) != day_of(at)
-    )
+    values: dict[str, Any] = {
+        "screening": screening.pk,
+        "since": str(screening.snapshot_xid),
+        "judged": screening.judged_at,
+        "all": _all_anew(screening, judgement, register, at),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGED, {"screening": screening.pk, "since": str(screening.snapshot_xid), "all": everything})
+        cursor.execute(_CHANGED, values)
         candidates = cursor.fetchall()
     numbers = [row[0] for row in candidates]
     before = _may_send(screening, numbers)
@@ -494,6 +502,22 @@ def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Re
     )
     audit_record(actor=actor, at=at, event=event)
     return recheck
+
+
+def _all_anew(screening: Screening, judgement: SendJudgement, register: LiveRegister, at: datetime) -> bool:
+    """Tell whether something changed that no row carries."""
+    if screening.judged_at is None or screening.register_version != register.version:
+        return True
+    before = judge_send(register.rules.plans[screening.campaign], register=register.rules, at=screening.judged_at)
+    old, new = before.requirement, judgement.requirement
+    return (
+        screening.send_codes != _names(judgement.findings)
+        or day_of(screening.judged_at) != day_of(at)
+        or old is None
+        or new is None
+        or (old.scope_changed, old.separate_stale) != (new.scope_changed, new.separate_stale)
+        or new.channel.identifier is not IDENTIFIER_TYPES[screening.subject_type]
+    )
 
 
 def _may_send(screening: Screening, numbers: Sequence[int]) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from consent.domain.ages import CHILD_AGE, MINOR_AGE, youngest_birth
 from consent.domain.imports import Member, sourcing_of
 from consent.models import DataSubject, Identifier, SubjectProfile
 from consent.places import identifier_place, profile_place
+from consent.selectors.profiles import births_for
 from consent.selectors.register import LiveRegister
 from consent.services.states import states_project
 from governance.crypto.blind_index import lookup_maker, lookup_version
@@ -82,6 +83,8 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     known = {bytes(value): key for value, key in known.items()}
     today = day_of(at)
     old = {s.id: s for s in DataSubject.objects.select_for_update().filter(id__any=known.values()).order_by("id")}
+    ids = {number: known[lookup] for number, lookup in lookups.items() if lookup in known}
+    members = _with_what_was_known(members, ids)
     subjects = {
         member.member_id: old[known[lookup]]
         if (lookup := lookups[member.member_id]) in known
@@ -121,6 +124,23 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     return len(members)
 
 
+def _with_what_was_known(members: Sequence[Member], known: Mapping[str, int]) -> list[Member]:
+    """Return the members with the birth dates and source batches of earlier imports: an export may leave some out."""
+    ids = list(known.values())
+    births = births_for(ids)
+    batches = dict(SubjectProfile.objects.filter(subject_id__any=ids).values_list("subject_id", "batches"))
+    return [
+        replace(
+            member,
+            births=[*births.get(key, ()), *member.births],
+            batches=list(dict.fromkeys([*batches.get(key, ()), *member.batches])),
+        )
+        if (key := known.get(member.member_id))
+        else member
+        for member in members
+    ]
+
+
 def subjects_create(subjects: Sequence[DataSubject], *, actor: Actor, at: datetime) -> None:
     """Store new people, with a data key each. In the caller's transaction; the objects get their ids."""
     count = len(subjects)
@@ -147,17 +167,23 @@ def _describe(subject: DataSubject, member: Member, register: LiveRegister, toda
     keys = register.governed.purpose_keys
     book = register.rules.book
     restricted = {wide for purpose in member.restricted for wide in (purpose, *book.wider(purpose))}
-    born = youngest_birth(member.births, today)
     subject.status |= int(member.status)
     subject.sourcing = sourcing_of(member.batches, register.source_batches).value
     subject.last_active_on = max(filter(None, (subject.last_active_on, member.last_active_on)), default=None)
-    subject.child_until = _still(born, CHILD_AGE, today)
-    subject.minor_until = _still(born, MINOR_AGE, today)
-    subject.personalisation_off_at = member.personalisation_off_at or subject.personalisation_off_at
+    age_note(subject, member.births, today)
+    off_at = (subject.personalisation_off_at, member.personalisation_off_at)
+    subject.personalisation_off_at = min(filter(None, off_at), default=None)
     subject.paused_until = max(filter(None, (subject.paused_until, member.paused_until)), default=None)
     added = {keys[purpose] for purpose in restricted}
     subject.restricted = sorted(added | set(subject.restricted or [])) or None
     subject.version += 1
+
+
+def age_note(subject: DataSubject, births: Iterable[str], today: date) -> None:
+    """Note on the head until when the person is a child and a minor. `births`: every birth date known of him."""
+    born = youngest_birth(births, today)
+    subject.child_until = _still(born, CHILD_AGE, today)
+    subject.minor_until = _still(born, MINOR_AGE, today)
 
 
 def _still(born: date | None, age: int, today: date) -> date | None:
@@ -176,6 +202,7 @@ _HEAD = {
     "minor_until": "date",
     "personalisation_off_at": "timestamptz",
     "paused_until": "date",
+    "restricted": "bigint[]",
 }
 
 
@@ -228,11 +255,19 @@ def identifiers_add(new: Sequence[NewIdentifier]) -> None:
             nonce = noise[12 * place : 12 * place + 12]
             sealed = keys[item.subject_ref].seal(item.value, identifier_place(row_id, item.subject_ref), nonce)
             fresh.append((row_id, item.subject_id, item.kind.value, item.app, lookup, version, sealed, *_times(item)))
-        elif (item.bound_at or item.lost_on) and (held.bound_at, held.lost_on) != (item.bound_at, item.lost_on):
-            refreshed.append((held.id, item.bound_at, item.lost_on))
+        elif (times := _refreshed(held, item)) != (held.bound_at, held.lost_on):
+            refreshed.append((held.id, *times))
     copy_rows("consent_identifier", _IDENTIFIER, fresh)
     update_rows("consent_identifier", {"id": "uuid", "bound_at": "timestamptz", "lost_on": "date"}, refreshed)
     _mark("subject_id", list({item.subject_id for item in new}))
+
+
+def _refreshed(held: Identifier, item: NewIdentifier) -> tuple[datetime | None, date | None]:
+    """Return when an identifier was bound and lost, by all that is known: only binding it anew ends a loss."""
+    bound_at = item.bound_at or held.bound_at
+    bound = day_of(bound_at) if bound_at else None
+    lost = [on for on in (held.lost_on, item.lost_on) if on and not (bound and bound >= on)]
+    return bound_at, min(lost, default=None)
 
 
 def _times(item: NewIdentifier) -> tuple[datetime | None, date | None, datetime | None, datetime]:
@@ -282,6 +317,15 @@ def _guests(lookups: Mapping[tuple[IdentifierType, str], bytes]) -> dict[tuple[I
         for contact, value in lookups.items()
         if (contact[0].value, value) in held
     }
+
+
+def versions_raise(subject_ids: Collection[int]) -> dict[int, int]:
+    """Raise the version of these people, locked in one order, and return the new ones. In the caller's transaction."""
+    people = list(DataSubject.objects.select_for_update().filter(id__any=list(subject_ids)).order_by("id"))
+    for person in people:
+        person.version += 1
+    update_rows("consent_subject", {"id": "bigint", "version": "int"}, [(p.id, p.version) for p in people])
+    return {person.id: person.version for person in people}
 
 
 def members_find(member_ids: Iterable[str]) -> dict[str, int]:
