@@ -35,6 +35,7 @@ from consent.admin.words import (
     SUPPRESSIONS,
 )
 from consent.domain.terms import SubjectStatus
+from consent.errors import SubjectNotFoundError
 from consent.models import DataSubject
 from consent.selectors.audiences import campaign_choices
 from consent.selectors.people import Cell, MaskedIdentifier, identifiers_masked, slots_list, states_page
@@ -273,9 +274,12 @@ class DataSubjectAdmin(LedgerAdmin):
         as_of = parse_instant(clean(given)) if given else None
         if given and as_of is None:
             self.message_user(request, gettext("That is no date and time. Judged as of now."), messages.WARNING)
-        if not DataSubject.objects.filter(pk=pk).exists():
-            raise Http404
-        found = subject_explain(subject_id=pk, campaign=code, as_of=as_of, actor=actor_of(request), at=timezone.now())
+        try:
+            found = subject_explain(
+                subject_id=pk, campaign=code, as_of=as_of, actor=actor_of(request), at=timezone.now()
+            )
+        except SubjectNotFoundError:
+            raise Http404 from None
         context |= {
             "original": DataSubject(pk=pk),
             "found": found,
