@@ -15,7 +15,7 @@ from consent.models import DataSubject
 from tests.browser.conftest import PHONE
 from tests.flows.customers import LIN, PERSONALISED, PROMOTION, agreed, allowed, checks, link_of, say
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("retailer")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("browser", "retailer")]
 
 STOP_SMS = "停止 促销 · 短信"
 MOST_BYTES = 150_000
