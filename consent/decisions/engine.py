@@ -105,7 +105,7 @@ def _requirement(c: SendFacts) -> Requirement:
         generic_variant=plan.generic_variant,
         barred_for_minors=bool(plan.product_categories & c.house.barred_for_minors),
         scope_changed={
-            purpose: frozenset(stale_notices(book, purpose=purpose, at=c.at, categories=categories))
+            purpose: stale_notices(book, purpose=purpose, at=c.at, categories=categories)
             for purpose in (plan.purpose, *book.wider(plan.purpose))
         },
         strip_consents=strip,
@@ -114,7 +114,7 @@ def _requirement(c: SendFacts) -> Requirement:
         if recipient and recipient.role == "INDEPENDENT"
         else None,
         cross_border=Slot(CROSS_BORDER_PURPOSE, None, None, recipient.id) if recipient and recipient.abroad else None,
-        separate_stale={p: frozenset(stale_notices(book, purpose=p, at=c.at)) for p in separate},
+        separate_stale={p: stale_notices(book, purpose=p, at=c.at) for p in separate},
         retention_months=c.policy.retention_inactive_months,
         month_starts_at=start_of_day(c.today.replace(day=1)),
         frequency_cap=cap[0] if cap else None,

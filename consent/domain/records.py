@@ -6,10 +6,12 @@ The fold is the only reading of the consent ledger. The stored `ConsentState` ro
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 
 from consent.domain.terms import ACT_ORDER, NO, Act, Bundle, Control, PointKind
@@ -84,7 +86,7 @@ class Record:
     proof: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConsentBook:
     """What the fold must know besides the records. Read-only for one registry version."""
 
@@ -105,6 +107,16 @@ class ConsentBook:
     def terms(self, notice: NoticeRef | None, purpose: str) -> Terms:
         known = self.notices.get(notice) if notice else None
         return known.terms.get(purpose, Terms()) if known else Terms()
+
+    @cached_property
+    def effective_times(self) -> list[datetime]:
+        """When each notice takes effect, in order."""
+        return sorted(notice.effective_at for notice in self.notices.values())
+
+    @cached_property
+    def stale_known(self) -> dict[tuple[str, int, frozenset[str]], frozenset[NoticeRef]]:
+        """What `stale_notices` found before."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +248,7 @@ def _fill_from_neighbours(states: dict[Slot, State], book: ConsentBook) -> set[S
             if Slot(wide, slot.channel) not in states:
                 narrower.add(Slot(wide, slot.channel))
     states.update(borrowed)
-    return narrower
+    return narrower - borrowed.keys()
 
 
 def _separate_slot(record: Record) -> Slot:
@@ -308,17 +320,26 @@ def _judged(
     )
 
 
-def stale_notices(book: ConsentBook, *, purpose: str, at: datetime, categories: Iterable[str] = ()) -> set[NoticeRef]:
+def stale_notices(
+    book: ConsentBook, *, purpose: str, at: datetime, categories: Iterable[str] = ()
+) -> frozenset[NoticeRef]:
     """Return the notice versions under which a grant for `purpose` no longer covers a use (PIPL 14).
 
     Stale: a later version of the same notice is material, affects the purpose and is in force at `at`;
-    or a category of data in use was not among the terms.
+    or a category of data in use was not among the terms. Of `at` only the number of notices in force counts,
+    so the answer is kept in the book: every check asks for it.
     """
+    key = purpose, bisect_right(book.effective_times, at), frozenset(categories)
+    if key not in book.stale_known:
+        book.stale_known[key] = frozenset(_stale_notices(book, purpose, at, key[2]))
+    return book.stale_known[key]
+
+
+def _stale_notices(book: ConsentBook, purpose: str, at: datetime, used: frozenset[str]) -> set[NoticeRef]:
     latest: dict[str, int] = defaultdict(int)
     for notice in book.notices.values():
         if notice.material and purpose in notice.affects and notice.effective_at <= at:
             latest[notice.ref.id] = max(latest[notice.ref.id], notice.ref.version)
-    used = set(categories)
     return {
         ref for ref in book.notices if ref.version < latest[ref.id] or not used <= book.terms(ref, purpose).categories
     }

@@ -148,7 +148,7 @@ def subject_stage(shape: Shape) -> str:
 contact AS ({_contact(shape)}),
 holder AS ({_holder(shape)}),
 fact AS (
-    SELECT h.n, h.subject_id, s.version,
+    SELECT h.n, h.lookup, h.unclear, h.subject_id, s.version,
         {_out(shape)} AS out,
         {_person(shape)} AS person,
         {_own_no(shape)} AS own_no,
@@ -159,9 +159,10 @@ fact AS (
     LEFT JOIN consent_state c ON c.slot_id = %(slot)s AND c.subject_id = h.subject_id
     {_wide(shape)}
     {_asked(shape)}
+    OFFSET 0
 ),
 person AS (
-    SELECT f.n,
+    SELECT f.n, f.lookup, f.unclear,
         bool_and(f.out <> 0) AS all_out,
         bit_or(f.out) AS out_bits,
         bit_or(f.person) AS person_all,
@@ -170,17 +171,18 @@ person AS (
         CASE WHEN count(f.subject_id) = 1 THEN min(f.subject_id) END AS subject_id,
         CASE WHEN count(f.subject_id) = 1 THEN min(f.version) END AS version
         {_person_columns(shape)}
-    FROM fact f GROUP BY f.n
+    FROM fact f GROUP BY f.n, f.lookup, f.unclear
 ),
 judged AS (
-    SELECT p.*, k.lookup {_judged_columns(shape)}
-    FROM person p JOIN contact k ON k.n = p.n
+    SELECT p.* {_judged_columns(shape)}
+    FROM person p
     {_lists(shape)}
 ),
 verdict AS (
     SELECT j.n, j.lookup, j.subject_id, j.version {_evidence_columns(shape)},
         coalesce({_bits(shape)}, {bit(Reason.E_INPUT)}) AS bits
     FROM judged j
+    OFFSET 0
 )"""
 
 
@@ -211,10 +213,10 @@ def _contact(shape: Shape) -> str:
 def _holder(shape: Shape) -> str:
     if not shape.mixed:
         return """
-    SELECT k.n, k.lookup, i.subject_id, i.lost_on FROM contact k
+    SELECT k.n, k.lookup, k.unclear, i.subject_id, i.lost_on FROM contact k
     LEFT JOIN consent_identifier i ON i.lookup = k.lookup AND i.type = %(type)s"""
     return """
-    SELECT k.n, k.lookup, i.subject_id, i.lost_on FROM contact k
+    SELECT k.n, k.lookup, k.unclear, i.subject_id, i.lost_on FROM contact k
     LEFT JOIN LATERAL (
         SELECT o.subject_id, o.lost_on FROM consent_identifier o WHERE o.lookup = k.lookup AND o.type = %(type)s
         UNION ALL SELECT k.via, NULL WHERE k.via IS NOT NULL
@@ -348,10 +350,10 @@ def _wide(shape: Shape) -> str:
             bool_or(x.kind = 'opt_out' AND x.said_at IS NULL) AS undated,
             bool_or(x.kind = 'listed') AS listed
         FROM consent_identifier i JOIN consent_suppression x ON x.lookup = i.lookup AND x.type = i.type
-        WHERE i.subject_id = h.subject_id AND i.lookup IS DISTINCT FROM h.lookup AND {_ACTIVE}
+        WHERE s.widely_listed AND i.subject_id = h.subject_id AND i.lookup IS DISTINCT FROM h.lookup AND {_ACTIVE}
         AND ((x.channel_id IS NULL AND (x.kind <> 'opt_out' OR i.type IN {_REACHABLE}))
             OR (i.type = {IdentifierType.MEMBER_ID.value} AND x.kind = 'listed' AND x.channel_id = %(channel)s))
-    ) w ON s.widely_listed"""
+    ) w ON true"""
 
 
 def _asked(shape: Shape) -> str:
@@ -404,7 +406,7 @@ def _person_columns(shape: Shape) -> str:
 
 
 def _judged_columns(shape: Shape) -> str:
-    columns = ["k.unclear"]
+    columns = []
     if shape.phone:
         columns.append("l.carrier")
     if shape.marketing:
@@ -467,15 +469,15 @@ def _lists(shape: Shape) -> str:
             """LEFT JOIN LATERAL (
             SELECT count(*) FILTER (WHERE x.action = 'accept' AND (ban.at IS NULL OR x.said_at > ban.at)) AS accepted,
                 max(x.said_at) FILTER (WHERE x.action = 'accept') AS accepted_at,
-                (SELECT count(*) FROM consent_send_record u WHERE u.lookup = k.lookup AND u.channel_id = %(channel)s
+                (SELECT count(*) FROM consent_send_record u WHERE u.lookup = p.lookup AND u.channel_id = %(channel)s
                  AND u.template = %(template)s AND u.sent_at <= %(at)s
                  AND (max(ban.at) IS NULL OR u.sent_at > max(ban.at))) AS used
             FROM consent_template_subscription x
             CROSS JOIN LATERAL (
                 SELECT max(y.said_at) AS at FROM consent_template_subscription y
-                WHERE y.lookup = k.lookup AND y.template = %(template)s AND y.action = 'ban' AND y.said_at <= %(at)s
+                WHERE y.lookup = p.lookup AND y.template = %(template)s AND y.action = 'ban' AND y.said_at <= %(at)s
             ) ban
-            WHERE x.lookup = k.lookup AND x.template = %(template)s AND x.said_at <= %(at)s
+            WHERE x.lookup = p.lookup AND x.template = %(template)s AND x.said_at <= %(at)s
         ) b ON true"""
         )
     return "\n    ".join(joins)
@@ -485,11 +487,10 @@ def _listed(shape: Shape, alias: str, table: str, columns: str, condition: str) 
     if shape.bulk:
         return (
             f"LEFT JOIN (SELECT x.lookup, {columns} FROM {table} x WHERE {condition}"
-            f" GROUP BY x.lookup) {alias} ON {alias}.lookup = k.lookup"
+            f" GROUP BY x.lookup) {alias} ON {alias}.lookup = p.lookup"
         )
     return (
-        f"LEFT JOIN LATERAL (SELECT {columns} FROM {table} x"
-        f" WHERE x.lookup = k.lookup AND {condition}) {alias} ON true"
+        f"LEFT JOIN LATERAL (SELECT {columns} FROM {table} x WHERE x.lookup = p.lookup AND {condition}) {alias} ON true"
     )
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 
 import psycopg
 from django.db import connection
-from psycopg.types.numeric import Int8
 
 from audit.domain.ids import uuid7s
 from consent.decisions.answers import Evidence
@@ -173,31 +172,46 @@ def _execute(
         "fields": [*plan.fields, *plan.segment_fields],
         "recipient": plan.recipient or "",
         "register": register.version,
-        "ns": list(range(len(subjects))),
-        "kinds": [kind for kind, _ in subjects],
-        "lookups": [lookup for _, lookup in subjects],
-        "ids": uuid7s(len(subjects)),
         "campaign": plan.campaign or "",
         "request_hash": request_hash,
         "send_codes": ";".join(reason.name for reason in sorted(judgement.findings))[:400],
         "rule_set": RULE_SET,
     }
-    text, names = _statement(shape)
+    kinds, lookups, ids = [kind for kind, _ in subjects], [lookup for _, lookup in subjects], uuid7s(len(subjects))
+    single = len(subjects) == 1
+    if single:
+        values |= {"kind": kinds[0], "lookup": lookups[0], "id": ids[0]}
+    else:
+        values |= {"kinds": kinds, "lookups": lookups, "ids": ids}
+    text, names = _statement(shape, single)
     connection.ensure_connection()
     with psycopg.RawCursor(connection.connection) as cursor:
-        cursor.execute(text, [_typed(values[name]) for name in names], prepare=True)
+        cursor.execute(text, [_literal(values[name]) for name in names], prepare=True, binary=True)
         return [_Row(*row) for row in cursor.fetchall()]
 
 
-def _typed(value: object) -> object:
-    """Give numbers one type whatever their size, so that one statement is prepared and not one per size."""
-    if isinstance(value, bool):
+def _literal(value: object) -> object:
+    """Write a value as PostgreSQL reads it; the statement casts every parameter.
+
+    The driver's own adapters for numbers, times and lists cost more than the rest of a check, and prepare one
+    statement for each size of number.
+    """
+    if value is None or isinstance(value, str | bytes):
         return value
-    if isinstance(value, int):
-        return Int8(value)
-    if isinstance(value, list) and value and isinstance(value[0], int):
-        return [Int8(item) for item in value]
-    return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return f"{{{','.join([_element(item) for item in value])}}}"
+    return str(value)
+
+
+def _element(value: object) -> str:
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return str(value)
 
 
 def _checked(row: _Row, judgement: SendJudgement, register: LiveRegister) -> Checked:
@@ -220,8 +234,18 @@ def _checked(row: _Row, judgement: SendJudgement, register: LiveRegister) -> Che
 
 
 @cache
-def _statement(shape: Shape | None) -> tuple[str, list[str]]:
-    """Return the statement of a shape with numbered parameters, and the parameters' names in order."""
+def _statement(shape: Shape | None, single: bool) -> tuple[bytes, list[str]]:
+    """Return the statement of a shape with numbered parameters, and the parameters' names in order.
+
+    `single`: for one person, who is then no table of one row but three parameters.
+    """
+    aud = "SELECT 0 AS n, %(kind)s AS type, %(lookup)s AS lookup"
+    asked = "SELECT v.*, %(id)s AS decision, %(kind)s AS type"
+    if not single:
+        aud = """SELECT u.n, u.type, u.lookup, u.decision
+    FROM unnest(%(kinds)s::smallint[], %(lookups)s::bytea[], %(ids)s::uuid[])
+        WITH ORDINALITY AS u(type, lookup, decision, n)"""
+        asked = "SELECT v.*, a.decision, a.type"
     stage = subject_stage(shape) if shape else NOT_JUDGED
     proof = bool(shape and shape.evidence)
     columns = ", g2.ref, g2.said_at, g2.notice_version_id, g2.point_id, r2.ref, r2.said_at" if proof else ""
@@ -253,17 +277,13 @@ gate AS MATERIALIZED (
     FROM governance_register_head h LEFT JOIN auth a ON true
 ),
 aud AS (
-    SELECT u.n, u.type, u.lookup
-    FROM unnest(%(ns)s::int[], %(kinds)s::smallint[], %(lookups)s::bytea[]) AS u(n, type, lookup)
+    {aud}
     WHERE (SELECT g.fresh AND g.scoped AND g.permitted AND g.register_version = %(register)s FROM gate g)
 ),
 {stage},
 decided AS (
-    SELECT v.*, i.id AS decision, a.type,
-        {outcome_of("v.bits")} AS outcome
-    FROM verdict v
-    JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS i(id, place) ON i.place = v.n + 1
-    JOIN aud a ON a.n = v.n
+    {asked}, {outcome_of("v.bits")} AS outcome
+    FROM verdict v {"" if single else "JOIN aud a ON a.n = v.n"}
 ),
 kept AS (
     INSERT INTO consent_decision (id, decided_at, judged_at, client_id, campaign, purpose, channel, request_hash,
@@ -280,6 +300,9 @@ FROM gate g LEFT JOIN decided v ON true {joins}
 
 
 _CASTS = {
+    "id": "uuid",
+    "kind": "smallint",
+    "lookup": "bytea",
     "at": "timestamptz",
     "today": "date",
     "type": "smallint",
@@ -316,7 +339,7 @@ _CASTS = {
 }
 
 
-def _numbered(text: str) -> tuple[str, list[str]]:
+def _numbered(text: str) -> tuple[bytes, list[str]]:
     """Turn named parameters into numbered ones: PostgreSQL's own form, which is prepared as it stands."""
     names: dict[str, int] = {}
 
@@ -325,4 +348,4 @@ def _numbered(text: str) -> tuple[str, list[str]]:
         place = names.setdefault(name, len(names) + 1)
         return f"${place}::{_CASTS[name]}" if name in _CASTS else f"${place}"
 
-    return re.sub(r"%\((\w+)\)s", number, text), list(names)
+    return re.sub(r"%\((\w+)\)s", number, text).encode(), list(names)
