@@ -337,7 +337,7 @@ class World:
         """The identifier of the audience row: that of a person, or one that is given as `kind:value`."""
         row = self.source["row"]
         if ":" in row:
-            return self._contact(row)
+            return self.contact(row)
         kind = IDENTIFIER_TYPES[self.source["channels"].get(self.plan.channel, "phone")]
         value = self.source["people"][row][kind.word]
         return kind, self._canonical(kind, value)
@@ -418,7 +418,7 @@ class World:
     def listings(self) -> list[tuple[IdentifierType, str, Listing]]:
         return [
             (
-                *self._contact(x["who"]),
+                *self.contact(x["who"]),
                 Listing(SuppressionKind(x["kind"]), x["scope"], instant(x.get("at")), instant(x.get("removed_at"))),
             )
             for x in self.source.get("listings", {}).values()
@@ -428,7 +428,7 @@ class World:
     def sends(self) -> list[tuple[IdentifierType, str, Sent]]:
         return [
             (
-                *self._contact(x["who"]),
+                *self.contact(x["who"]),
                 Sent(x["channel"], instant(x["at"]), SendKind(x.get("kind", "marketing")), x.get("template", "")),  # type: ignore[arg-type]
             )
             for x in self.source.get("sends", {}).values()
@@ -438,16 +438,21 @@ class World:
     @cached_property
     def subscriptions(self) -> list[tuple[IdentifierType, str, Subscription]]:
         return [
-            (*self._contact(x["who"]), Subscription(x["template"], WxAction(x["action"]), instant(x["at"])))  # type: ignore[arg-type]
+            (*self.contact(x["who"]), Subscription(x["template"], WxAction(x["action"]), instant(x["at"])))  # type: ignore[arg-type]
             for x in self.source.get("subscriptions", {}).values()
         ]
+
+    @cached_property
+    def pure_people(self) -> list[Person]:
+        """The people as the pure engine reads them."""
+        return [_pure_person(self, person) for person in self.people]
 
     @cached_property
     def live(self) -> bool:
         """Whether the stored states stand for the instant judged: nobody said anything after it."""
         return all(record.at <= self.at for person in self.people for record in person.records)
 
-    def _contact(self, text: str) -> tuple[IdentifierType, str]:
+    def contact(self, text: str) -> tuple[IdentifierType, str]:
         word, value = _pair(text)
         kind = IDENTIFIER_TYPES[word]
         return kind, self._canonical(kind, value)
@@ -467,15 +472,17 @@ def _midnight(value: str | None) -> datetime | None:
 # -- the pure engine -------------------------------------------------------------------------------------------------
 
 
-def judge_pure(world: World, judgement: SendJudgement | None = None) -> Verdict:
-    """Judge a world by the rules alone: no database, no clock, look-up values in clear."""
+def judge_pure(world: World, judgement: SendJudgement | None = None, row: str | None = None) -> Verdict:
+    """Judge a world by the rules alone: no database, no clock, look-up values in clear.
+
+    `row`: another audience row than the world's own, as `kind:value`.
+    """
     judgement = judgement or judge_send(world.plan, register=world.register, at=world.at)
     if judgement.requirement is None:
         return judge_row(RowFacts(), judgement)
-    people = [_pure_person(world, person) for person in world.people]
-    row = _clear(*world.row)
-    holders = [person for person in people if row in person.contacts]
-    facts = row_facts(row, holders, about=about(world), requirement=judgement.requirement, book=world.book)
+    contact = _clear(*(world.contact(row) if row else world.row))
+    holders = [person for person in world.pure_people if contact in person.contacts]
+    facts = row_facts(contact, holders, about=about(world), requirement=judgement.requirement, book=world.book)
     return judge_row(facts, judgement)
 
 

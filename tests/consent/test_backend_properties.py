@@ -57,12 +57,12 @@ def assert_same(population: Json, plan: Json, register: LiveRegister) -> None:
     note(json.dumps({"plan": plan} | {part: population[part] for part in SHOWN}, ensure_ascii=False, indent=1))
     kind = population["channels"][plan["channel"]]
     rows = [who for who in WHO if who.startswith(f"{kind}:")]
-    worlds = [World(patched(population, {"plan": plan, "row": row})) for row in rows]
-    contacts = [Contact(w.row[0], lookup(*w.row)) for w in worlds]
-    live = replace(register, rules=worlds[0].register)
-    judgement = replace(judge_send(worlds[0].plan, register=live.rules, at=worlds[0].at), findings={})
+    world = World(patched(population, {"plan": plan}))
+    contacts = [Contact(kind, lookup(kind, value)) for kind, value in map(world.contact, rows)]
+    live = replace(register, rules=world.register)
+    judgement = replace(judge_send(world.plan, register=live.rules, at=world.at), findings={})
 
-    pure = [answers(judge_pure(w, judgement)) for w in worlds]
+    pure = [answers(judge_pure(world, judgement, row)) for row in rows]
     reference = [answers(v) for v in ReferenceBackend(live).screen(contacts, judgement)]
     statement = [answers(v) for v in SetBasedBackend(live).screen(contacts, judgement)]
 
