@@ -76,6 +76,7 @@ class ZhixuAdminSite(AdminSite):
         overview = overview_get(at=now)
         context = {
             "overview": overview,
+            "sizes": {name: "–" if rows is None else f"≈ {rows:,}" for name, rows in overview.sizes.items()},
             "campaigns": [(row, shown_findings(row.findings)) for row in overview.campaigns],
             "deadlines": deadlines(today=day_of(now)),
             "jobs": [(job, STATUSES.get(job.status, job.status)) for job in overview.jobs],

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from consent.services.samples import audience_judge
-
 from tests.conftest import DEMO
 
 CAMPAIGNS = sorted(path.stem for path in (DEMO / "expected").glob("*.csv") if path.stem != "import_errors")

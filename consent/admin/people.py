@@ -22,7 +22,7 @@ from django.views.decorators.http import require_safe
 
 from audit.admin_base import Labels, LedgerAdmin, actor_of, choice_filter
 from audit.selectors.entries import Entry, entries_of_subject
-from consent.admin.shown import shown_duties, shown_findings, shown_remedies, shown_verdict
+from consent.admin.shown import reason_words, shown_duties, shown_findings, shown_remedies, shown_verdict
 from consent.admin.words import (
     ACTS,
     BUNDLES,
@@ -39,7 +39,7 @@ from consent.errors import SubjectNotFoundError
 from consent.models import DataSubject
 from consent.selectors.audiences import campaign_choices
 from consent.selectors.people import Cell, MaskedIdentifier, identifiers_masked, slots_list, states_page
-from consent.selectors.register import register_live
+from consent.selectors.register import register_in_hand, register_live
 from consent.services.explanations import subject_explain
 from consent.services.people import people_search, person_view
 from governance.admin.words import IDENTIFIERS
@@ -247,7 +247,7 @@ class DataSubjectAdmin(LedgerAdmin):
                 )
                 for row in person.records
             ],
-            "decisions": [(row, OUTCOMES[row.outcome.value]) for row in person.decisions],
+            "decisions": [(row, OUTCOMES[row.outcome.value], reason_words(row.primary)) for row in person.decisions],
             "sends": [(row, SENDS.get(row.kind, row.kind)) for row in person.sends],
             "restricted": [names["purposes"].get(code, code) for code in person.restricted],
             "campaigns": campaign_choices(),
@@ -293,7 +293,13 @@ class DataSubjectAdmin(LedgerAdmin):
             "duties": shown_duties(found.obligations),
             "remedies": shown_remedies(found.remedies),
             "identifier_kind": IDENTIFIERS.get(found.identifier.kind.value) if found.identifier else "",
-            "decisions": [(row, OUTCOMES[row.outcome.value]) for row in found.decisions],
+            "touches": [
+                (SUPPRESSIONS.get(touch.kind, touch.kind), _channel_name(touch.scope), touch) for touch in found.touches
+            ],
+            "decisions": [
+                (row, OUTCOMES[row.outcome.value], [(code.name, reason_words(code)) for code in row.codes])
+                for row in found.decisions
+            ],
             "as_of_value": timezone.localtime(found.judged_at).strftime("%Y-%m-%dT%H:%M") if as_of else "",
             "planned_value": timezone.localtime(found.plan.planned_at).strftime("%Y-%m-%dT%H:%M:%S")
             if found.plan.planned_at
@@ -331,6 +337,11 @@ class DataSubjectAdmin(LedgerAdmin):
             "next": rows[-1].subject_id if more and rows else 0,
         }
         return TemplateResponse(request, "admin/consent/states.html", context)
+
+
+def _channel_name(code: str) -> str:
+    channel = register_in_hand().rules.channels.get(code)
+    return channel.name if channel else code
 
 
 def _number(text: str | None) -> int:

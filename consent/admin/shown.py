@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import get_language
@@ -80,8 +81,20 @@ def shown_verdict(verdict: Verdict, evidence: Evidence | None) -> list[ShownReas
     for reason in verdict.codes:
         line = shown_reason(reason, weights.get(reason), evidence)
         proof: Any = facts.get(reason.name)
-        shown.append(replace(line, primary=reason is verdict.primary, evidence=proof))
+        shown.append(replace(line, primary=reason is verdict.primary, evidence=_with_times(proof)))
     return shown
+
+
+def _with_times(proof: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return evidence with its instants as instants, so that a page shows them in the officer's time."""
+    if not proof:
+        return None
+    return {key: datetime.fromisoformat(value) if key.endswith("_at") else value for key, value in proof.items()}
+
+
+def reason_words(reason: Reason) -> str:
+    """Return a reason in the words of the page's language."""
+    return message(reason, language())
 
 
 def shown_duties(duties: Iterable[Mapping[str, object]]) -> list[tuple[str, Any, str]]:

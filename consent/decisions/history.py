@@ -145,9 +145,7 @@ def _subscription(own: ContactFacts, r: Requirement) -> tuple[int, int, datetime
     return len(live), used, max(accepts, default=None)
 
 
-def _holder(
-    person: Person, contact: Contact, about: ContactReader, r: Requirement, book: ConsentBook
-) -> HolderFacts:
+def _holder(person: Person, contact: Contact, about: ContactReader, r: Requirement, book: ConsentBook) -> HolderFacts:
     past = [record for record in person.records if record.at <= r.at]
     standing = stand(past, book=book, phone_bound_at=person.phone_bound_at)
     slot = Slot(r.purpose, r.channel.id)

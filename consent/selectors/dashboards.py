@@ -55,7 +55,7 @@ class Overview:
     jobs: list[TroubledJob]
     screenings: list[Screening]
     register: Mapping[str, int]  # registered thing → how many
-    sizes: Mapping[str, int]  # large table → about how many rows
+    sizes: Mapping[str, int | None]  # large table → about how many rows; None: not known yet
     register_version: int
 
 
@@ -126,10 +126,10 @@ def _jobs(at: datetime) -> list[TroubledJob]:
     ]
 
 
-def _sizes() -> dict[str, int]:
-    """Return the planner's estimate of large tables; 0 before the first analyse."""
+def _sizes() -> dict[str, int | None]:
+    """Return the planner's estimate of large tables; None before the first analyse."""
     names = list(_TABLES.values())
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname, reltuples::bigint FROM pg_class WHERE oid = ANY(%s::regclass[])", [names])
         found = dict(cursor.fetchall())
-    return {name: max(found.get(table, 0), 0) for name, table in _TABLES.items()}
+    return {name: rows if (rows := found[table]) >= 0 else None for name, table in _TABLES.items()}

@@ -312,6 +312,11 @@ def _matrix(
     return rows
 
 
+def touches_of(identifiers: Iterable[MaskedIdentifier]) -> list[Touch]:
+    """Return the opt-outs and listings that touch a person through any of these identifiers. One query."""
+    return _touches({item.contact: item.value for item in identifiers}, register_live())
+
+
 def _touches(via: Mapping[Contact, str], register: LiveRegister) -> list[Touch]:
     rows = Suppression.objects.filter(lookup__any=[contact.lookup for contact in via]).order_by("-said_at")
     found = []

@@ -17,7 +17,15 @@ from consent.domain.records import Record
 from consent.errors import CampaignNotFoundError, SubjectNotFoundError
 from consent.screening.set_based import SetBasedBackend
 from consent.selectors.history import past_of
-from consent.selectors.people import MaskedIdentifier, PastDecision, decisions_of, identifiers_masked, subject_ref
+from consent.selectors.people import (
+    MaskedIdentifier,
+    PastDecision,
+    Touch,
+    decisions_of,
+    identifiers_masked,
+    subject_ref,
+    touches_of,
+)
 from consent.selectors.register import register_live
 
 
@@ -41,6 +49,7 @@ class Explanation:
     evidence: Evidence
     obligations: list[dict[str, object]]
     remedies: list[dict[str, object]]
+    touches: list[Touch]
     decisions: list[PastDecision]
     agrees: bool
 
@@ -94,6 +103,7 @@ def subject_explain(
         evidence=evidence,
         obligations=obligations(plan, judgement, verdict, register.rules, evidence) if verdict else [],
         remedies=remedies(verdict, register.rules, evidence) if verdict else [],
+        touches=[touch for touch in touches_of(identifiers) if touch.since is None or touch.since <= judged_at],
         decisions=decisions_of([item.contact for item in identifiers], ref, campaign=campaign),
         agrees=agrees,
     )
