@@ -139,7 +139,7 @@ PAGES: dict[str, tuple[Callable[[], str], int]] = {
     "person": (lambda: page("consent_datasubject_change", most_said()), 16),
     "child": (lambda: page("consent_datasubject_change", Guardianship.objects.values_list("child", flat=True)[0]), 16),
     "who looked": (lambda: page("consent_datasubject_history", most_said()), 4),
-    "why": (lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms", 23),
+    "why": (lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms", 25),
     "why, then": (
         lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms&as_of=2026-11-10T10:00",
         22,
