@@ -6,12 +6,15 @@ from typing import ClassVar
 
 
 class ZhixuError(Exception):
-    """An error with a stable public code. `context` holds codes and names, never personal data."""
+    """An error with a stable public code. `context` holds codes and names, never personal data.
+
+    `message` is a message id whose named places `context` fills; doors translate it, `str` is English.
+    """
 
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str, /, **context: object) -> None:
-        super().__init__(message)
+        super().__init__(message % context if context else message)
         self.message = message
         self.context = context
 

@@ -10,13 +10,18 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext, override
 from django.utils.translation import gettext_noop as _
+from django.utils.translation.trans_real import parse_accept_lang_header
 
 from audit.domain.ids import uuid7
+from audit.domain.worded import WordedError
 from audit.errors import ConflictError, InvalidInputError, NotFoundError, NotPermittedError, ZhixuError
 
 CONTENT_TYPE = "application/problem+json"
 
 TITLES: dict[str, str] = {
+    "invalid_input": _("The request asks for what cannot be."),
+    "not_permitted": _("This is not permitted."),
+    "conflict": _("This does not fit the present state."),
     "invalid_request": _("The request is not well-formed."),
     "invalid_json": _("The body is not valid JSON."),
     "unsupported_media_type": _("This media type is not supported here."),
@@ -43,6 +48,16 @@ TITLES: dict[str, str] = {
     "identifier_malformed": _("The identifier is malformed."),
     "identifier_ambiguous": _("The identifier does not name one person."),
     "consent_refused": _("The act of consent is refused."),
+    "link_invalid": _("This link is unknown or over."),
+    "approval_refused": _("This approval would not count."),
+    "content_not_found": _("This content is not in the register."),
+    "content_changed": _("The text is not the one that was read."),
+    "notice_backdated": _("A notice cannot take effect before it is published."),
+    "notice_text_mismatch": _("The text of the notice does not have the digest stated."),
+    "register_file_invalid": _("The register file cannot be used."),
+    "policy_invalid": _("The policy is not valid."),
+    "api_client_not_found": _("There is no such API client."),
+    "audit_outside_transaction": _("The trail could not be written, so nothing was done."),
     "temporarily_unavailable": _("The service cannot answer now; treat this as a denial."),
     "internal_error": _("Something went wrong on our side; treat this as a denial."),
 }
@@ -53,6 +68,7 @@ _STATUS: tuple[tuple[type[ZhixuError], int], ...] = (
     (ConflictError, 409),
     (InvalidInputError, 422),
 )
+"""Of a family with no status nothing is told: it is our own trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +111,17 @@ class ProblemError(Exception):
         self.places = dict(places or {})
 
 
+def words_of(error: ZhixuError | WordedError) -> str:
+    """Return what an error says, in the active language."""
+    places = error.context if isinstance(error, ZhixuError) else error.places
+    return gettext(error.message) % places if places else gettext(error.message)
+
+
 def problem_of(error: ZhixuError) -> ProblemError:
     """Return the problem of a service error: one status per family, its own code, its words translated."""
     status = next((status for family, status in _STATUS if isinstance(error, family)), 500)
+    if status == 500:
+        return ProblemError(status, "internal_error")  # keys and seals are nobody's business but the log's
     reason = error.context.get("reason")
     extra = {"reason": str(reason)} if reason else {}
     return ProblemError(status, error.code, error.message, extra=extra, places=error.context)
@@ -110,12 +134,17 @@ def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
         "type": f"urn:zhixu:problem:{problem.code}",
         "title": title,
         "status": problem.status,
-        "detail": gettext(problem.detail) % problem.places if problem.detail else title,
+        "detail": _detail(problem) or title,
         "code": problem.code,
         "errors": [error.shown() for error in problem.errors],
         "request_id": request_id,
     }
     return document | problem.extra
+
+
+def _detail(problem: ProblemError) -> str:
+    detail = gettext(problem.detail) if problem.detail else ""
+    return detail % problem.places if problem.places else detail
 
 
 def problem_response(problem: ProblemError, request: HttpRequest) -> HttpResponse:
@@ -126,8 +155,11 @@ def problem_response(problem: ProblemError, request: HttpRequest) -> HttpRespons
 
 
 def language_of(request: HttpRequest) -> str:
-    """Return `en` if English is the first language asked for, else `zh-hans`."""
-    return "en" if request.META.get("HTTP_ACCEPT_LANGUAGE", "").strip().lower().startswith("en") else "zh-hans"
+    """Return which of our two languages is asked for first, by the weights of Accept-Language; else `zh-hans`."""
+    for tag, _weight in parse_accept_lang_header(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
+        if tag.startswith(("zh", "en")):
+            return "en" if tag.startswith("en") else "zh-hans"
+    return "zh-hans"
 
 
 def request_id_of(request: HttpRequest) -> str:

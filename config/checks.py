@@ -19,7 +19,7 @@ def keys_are_usable(app_configs: object, **kwargs: Any) -> Sequence[CheckMessage
     try:
         keyring()
     except ZhixuError as error:
-        return [Error(error.message, hint="See docs/deploy.md, section keys.", id="zhixu.E001")]
+        return [Error(str(error), hint="See docs/deploy.md, section keys.", id="zhixu.E001")]
     return []
 
 

@@ -60,7 +60,7 @@ def audit_record(*, actor: Actor, at: datetime, event: Event, request_id: str = 
 def audit_record_many(*, actor: Actor, at: datetime, events: Iterable[Event], request_id: str = "") -> list[UUID]:
     """Append many entries with one COPY; ids come back in the order given."""
     if not connection.in_atomic_block:
-        raise AuditOutsideTransactionError("an audit entry needs the transaction of its change")
+        raise AuditOutsideTransactionError("An audit entry needs the transaction of its change.")
     batch = list(events)
     ids = uuid7s(len(batch))
     rows = [_row(entry_id, event, actor, at, request_id) for entry_id, event in zip(ids, batch, strict=True)]

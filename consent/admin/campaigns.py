@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_protect
 
 from audit.admin_base import Labels, actor_of, choice_filter
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.admin import offers
 from consent.admin.shown import chart_of, counted, shown_findings
 from consent.admin.words import OUTCOMES, REVIEWS
@@ -301,7 +302,7 @@ class CampaignAdmin(offers.FreshOffers, CodedAdmin):
         try:
             screening = campaign_screen(campaign=campaign.code, actor=actor_of(request), at=at)
         except ZhixuError as error:
-            self.message_user(request, error.message, messages.ERROR)
+            self.message_user(request, words_of(error), messages.ERROR)
             return self._back(pk)
         if screening is not None:
             self.message_user(request, gettext("The audience file is being screened."), messages.INFO)

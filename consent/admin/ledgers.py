@@ -33,6 +33,7 @@ from consent.models import (
     Suppression,
     TemplateSubscription,
 )
+from consent.selectors.jobs import job_error
 from consent.selectors.people import decision_verdict
 from governance.admin.words import IDENTIFIERS
 
@@ -154,10 +155,10 @@ class ScreeningAdmin(LedgerAdmin):
             {"fields": ("reference", "campaign", "purpose", "channel", "subject_type", "status", "judged_at", "as_of")},
         ),
         (_("Rows"), {"fields": ("rows_total", "rows_done", "valid_until")}),
-        (_("If something went wrong"), {"fields": ("error_code", "error_detail", "attempt")}),
+        (_("If something went wrong"), {"fields": ("error_code", "trouble", "attempt")}),
         (_("Proof"), {"fields": ("input_sha256", "register_version", "send_codes", "signed")}),
     )
-    readonly_fields = ("reference", "signed", "register_version")
+    readonly_fields = ("reference", "signed", "register_version", "trouble")
     labels: ClassVar[dict[str, Labels]] = {"status": STATUSES}
     change_form_template = "admin/consent/screening/change_form.html"
     empty_hint = _("No audience has been screened yet. Start one from a campaign's page or through the API.")
@@ -190,6 +191,10 @@ class ScreeningAdmin(LedgerAdmin):
     def denied(self, row: Screening) -> object:
         return sum(row.counts.get(name, 0) for name in ("deny", "hold", "defer")) if row.counts else None
 
+    @admin.display(description=_("error detail"))
+    def trouble(self, row: Screening) -> str:
+        return job_error(row) or "–"
+
     @admin.display(description=_("signed manifest"))
     def signed(self, row: Screening) -> str:
         return format_html("<pre>{}</pre>", row.manifest) if row.manifest else "–"
@@ -212,13 +217,17 @@ class ConsentImportAdmin(LedgerAdmin):
         "refusals",
         "sha256",
         "error_code",
-        "error_detail",
+        "trouble",
         "started_at",
         "finished_at",
     )
-    readonly_fields = ("id", "refusals")
+    readonly_fields = ("id", "refusals", "trouble")
     labels: ClassVar[dict[str, Labels]] = {"status": STATUSES}
     empty_hint = _("No consents have been imported yet.")
+
+    @admin.display(description=_("error detail"))
+    def trouble(self, row: ConsentImport) -> str:
+        return job_error(row) or "–"
 
     @admin.display(description=_("refused by code"))
     def refusals(self, row: ConsentImport) -> str:

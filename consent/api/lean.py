@@ -61,7 +61,10 @@ def lean(view: View) -> View:
         except ProblemError as problem:
             response = problem_response(problem, request)
         except ZhixuError as error:
-            response = problem_response(problem_of(error), request)
+            answered = problem_of(error)
+            if answered.status >= 500:
+                _log.error("request %s failed: %s", request_id_of(request), error.code, exc_info=error)
+            response = problem_response(answered, request)
         except CallerRefusedError as refused:
             response = problem_response(_refusal(refused), request)
         except DatabaseError as error:

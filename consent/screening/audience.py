@@ -55,9 +55,9 @@ def _place(header: Sequence[str], column: str) -> int:
     wanted = clean(column).casefold()
     places = [place for place, name in enumerate(header) if name.casefold() == wanted]
     if not places:
-        raise TableError("missing_column", f"no column {column!r}; the header names {', '.join(header)[:200]}")
+        raise TableError("missing_column", column)  # not what the header holds: it may be a row of numbers
     if len(places) > 1:
-        raise TableError("duplicate_column", f"column {column!r} stands twice in the header")
+        raise TableError("duplicate_column", column)
     return places[0]
 
 
@@ -83,14 +83,14 @@ def _read_parquet(path: Path, column: str, carry: Sequence[str]) -> Iterator[Aud
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError:
-        raise TableError("format_unsupported", "Parquet needs the extra: pip install 'zhixu[parquet]'") from None
+        raise TableError("format_unsupported") from None
     try:
         file = parquet.ParquetFile(path)
     except (ArrowInvalid, OSError):
-        raise TableError("not_parquet", "the file is no Parquet file") from None
+        raise TableError("not_parquet") from None
     for name in (column, *carry):
         if name not in file.schema_arrow.names:
-            raise TableError("missing_column", f"no column {name!r} in the file")
+            raise TableError("missing_column", name)
     number = 0
     for batch in file.iter_batches(batch_size=_PARQUET_BATCH, columns=[column, *carry]):
         values = batch.column(0).to_pylist()

@@ -12,6 +12,7 @@ from django.db.models import Q
 from consent.decisions.engine import Findings, judge_send
 from consent.domain.terms import Severity
 from consent.models import Campaign, ConsentImport, Screening
+from consent.selectors.jobs import job_error
 from consent.selectors.register import LiveRegister, register_live
 
 PLANNED_DAYS = 14
@@ -120,7 +121,7 @@ def _jobs(at: datetime) -> list[TroubledJob]:
             stuck=row.status != "failed",
             created_at=row.created_at,
             error_code=row.error_code,
-            error_detail=row.error_detail,
+            error_detail=job_error(row),
         )
         for row in sorted(rows, key=lambda row: row.created_at, reverse=True)
     ]

@@ -47,13 +47,13 @@ def campaign_approve(*, campaign: str, name: str, actor: Actor, at: datetime) ->
     """
     row = Campaign.objects.select_for_update().filter(code=campaign).first()
     if row is None:
-        raise CampaignNotFoundError("unknown campaign", campaign=campaign)
+        raise CampaignNotFoundError("Unknown campaign.", campaign=campaign)
     if row.approved_at is None:
         row.approved_at, row.approved_by = at, name
     elif row.second_approver:
-        raise ApprovalRefusedError("approved by two persons already", campaign=campaign)
+        raise ApprovalRefusedError("Approved by two persons already.", campaign=campaign)
     elif row.approved_by == name:
-        raise ApprovalRefusedError("the second approver must be another person", campaign=campaign)
+        raise ApprovalRefusedError("The second approver must be another person.", campaign=campaign)
     else:
         row.second_approver = name
     register_save(row, code=row.code, action="approved", actor=actor, at=at)
@@ -70,9 +70,9 @@ def content_review(*, content: str, digest: str, approve: bool, name: str, actor
     """
     row = Content.objects.select_for_update().filter(code=content).first()
     if row is None:
-        raise ContentNotFoundError("unknown content", content=content)
+        raise ContentNotFoundError("Unknown content.", content=content)
     if content_digest(row.subject, row.body, row.landing_url) != digest:
-        raise ContentChangedError("the text has changed since it was read", content=content)
+        raise ContentChangedError("The text has changed since it was read.", content=content)
     row.review_state = "approved" if approve else "rejected"
     row.reviewer, row.review_sha256 = name, digest if approve else ""
     register_save(row, code=row.code, action=row.review_state, actor=actor, at=at)

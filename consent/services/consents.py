@@ -111,7 +111,7 @@ def consents_record(
     """
     register = register_live()
     if said_at > at + CLOCK_SKEW:
-        raise ConsentRefusedError("the event time lies in the future", reason="E_INPUT", item=0)
+        raise ConsentRefusedError("The event time lies in the future.", reason="E_INPUT", item=0)
     records = [
         _record(item, place, point, notice, evidence, min(said_at, at), register) for place, item in enumerate(items)
     ]
@@ -180,26 +180,26 @@ def _record(
         or (notice and known is None)
     )
     if purpose is None and not item.purpose:
-        raise ConsentRefusedError("a purpose is needed", reason="E_INPUT", item=place)
+        raise ConsentRefusedError("A purpose is needed.", reason="E_INPUT", item=place)
     if unregistered:
         raise ConsentRefusedError(
-            "purpose, channel, recipient, point or notice is not registered", reason="POLICY_GAP", item=place
+            "Purpose, channel, recipient, point or notice is not registered.", reason="POLICY_GAP", item=place
         )
     if not separate and channel is None:
-        raise ConsentRefusedError("a channel is needed", reason="E_INPUT", item=place)
+        raise ConsentRefusedError("A channel is needed.", reason="E_INPUT", item=place)
     if kind is PurposeKind.SEPARATE and record.recipient is None:
-        raise ConsentRefusedError("this purpose needs a recipient", reason="E_INPUT", item=place)
+        raise ConsentRefusedError("This purpose needs a recipient.", reason="E_INPUT", item=place)
     if item.act in GIVES:
         if not good_form(record):
-            raise ConsentRefusedError("not given by a clear act", reason="CONSENT_INVALID_FORM", item=place)
+            raise ConsentRefusedError("Not given by a clear act.", reason="CONSENT_INVALID_FORM", item=place)
         if record.bundle is Bundle.TERMS:
-            raise ConsentRefusedError("bundled with something else", reason="CONSENT_BUNDLED", item=place)
+            raise ConsentRefusedError("Bundled with something else.", reason="CONSENT_BUNDLED", item=place)
         fits = known and notice and notice.text_sha256.lower() == known.text_sha256 and known.effective_at <= said_at
         if not fits:
-            raise ConsentRefusedError("the text shown cannot be proved", reason="CONSENT_NO_EVIDENCE", item=place)
+            raise ConsentRefusedError("The text shown cannot be proved.", reason="CONSENT_NO_EVIDENCE", item=place)
     refused = yes_refused(record, marked_separate=item.separate, unguarded_child=False)
     if refused:
-        raise ConsentRefusedError("the act is refused", reason=refused.value, item=place)
+        raise ConsentRefusedError("The act is refused.", reason=refused.value, item=place)
     return record
 
 
@@ -211,7 +211,7 @@ def _subject(
     for item in given:
         canonical = canonical_reader(item.kind, register.governed.member_id_pattern)(item.value)
         if canonical is None:
-            raise IdentifierMalformedError("the identifier is malformed", type=item.kind.word)
+            raise IdentifierMalformedError("The identifier is malformed.", type=item.kind.word)
         values[item.kind] = GivenIdentifier(item.kind, canonical, item.verified, item.app)
     subject = _known(values)
     if subject is None:
@@ -248,7 +248,7 @@ def _known(values: Mapping[IdentifierType, GivenIdentifier]) -> DataSubject | No
         holders = Identifier.objects.filter(type=kind.value, lookup=lookup(kind, values[kind].value))
         people = list(DataSubject.objects.filter(id__in=holders.values("subject_id"))[:2])
         if len(people) > 1:
-            raise IdentifierAmbiguousError("several people hold this identifier", type=kind.word)
+            raise IdentifierAmbiguousError("Several people hold this identifier.", type=kind.word)
         if people:
             return people[0]
     return None
@@ -275,7 +275,7 @@ def _refuse_child(subject_id: int, records: Sequence[Record], register: LiveRegi
         if record.act not in GIVES or not is_under(youngest_birth(births, day), CHILD_AGE, day):
             continue
         if not any(g.in_force(record.purpose or "", record.at) for g in guardianships):
-            raise ConsentRefusedError("a guardian's consent is needed", reason="CHILD_NO_GUARDIAN_CONSENT", item=place)
+            raise ConsentRefusedError("A guardian's consent is needed.", reason="CHILD_NO_GUARDIAN_CONSENT", item=place)
 
 
 def _sealed_context(subject: DataSubject, records: Sequence[Record], evidence: GivenEvidence) -> list[bytes | None]:

@@ -61,7 +61,7 @@ def demo_campaign_prepare(*, actor: Actor, at: datetime) -> str:
             )
             audit_record(actor=actor, at=at, event=event)
             return LIVE
-    raise CampaignNotFoundError("the folder has no approved e-mail campaign to show a check with")
+    raise CampaignNotFoundError("The folder has no approved e-mail campaign to show a check with.")
 
 
 def _copy(source: Campaign | Content, target: Campaign | Content) -> None:
@@ -85,6 +85,6 @@ def demo_people(campaign: str) -> DemoPeople:
     allowed = next((row for row, v in zip(rows, verdicts, strict=True) if v.outcome.may_send), None)
     refused = next((row for row, v in zip(rows, verdicts, strict=True) if v.primary is Reason.CONSENT_WITHDRAWN), None)
     if allowed is None:
-        raise CampaignNotFoundError("nobody of this retailer may be written to; there is no check to show")
+        raise CampaignNotFoundError("Nobody of this retailer may be written to; there is no check to show.")
     values = identifiers_open([row for row in (allowed, refused) if row])
     return DemoPeople(values[allowed.id], allowed.subject_id, values[refused.id] if refused else None)

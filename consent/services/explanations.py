@@ -68,11 +68,11 @@ def subject_explain(
     """
     ref = subject_ref(subject_id)
     if ref is None:
-        raise SubjectNotFoundError("unknown person")
+        raise SubjectNotFoundError("Unknown person.")
     register = register_live()
     plan = register.rules.plans.get(campaign)
     if plan is None:
-        raise CampaignNotFoundError("unknown campaign", campaign=campaign)
+        raise CampaignNotFoundError("Unknown campaign.", campaign=campaign)
     event = Event("subject.viewed", subject=ref, object=ObjectRef("campaign", campaign), details={"where": "admin.why"})
     audit_record(actor=actor, at=at, event=event)
     judged_at = as_of or at

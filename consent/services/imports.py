@@ -77,7 +77,7 @@ def count_rows(path: Path) -> int:
         with open_text(path) as stream:
             return sum(1 for _ in read_rows(stream, CONSENT_COLUMNS, required=REQUIRED))
     except TableError as error:
-        raise FileUnreadableError(error.detail, reason=error.code, row=error.row) from None
+        raise FileUnreadableError(error.message, what=error.what, reason=error.code, row=error.row) from None
 
 
 def file_sha256(path: Path) -> str:
@@ -100,8 +100,8 @@ def consents_import_run(job_id: UUID, on_progress: Progress | None = None) -> Co
     except JobLostError:
         return None
     except (TableError, OSError) as error:
-        detail = error.detail if isinstance(error, TableError) else "the file is gone or cannot be read"
-        job_fail(job, code=getattr(error, "code", "file_unreadable"), detail=detail, at=timezone.now())
+        code, what = (error.code, error.what) if isinstance(error, TableError) else ("file_unreadable", "")
+        job_fail(job, code=code, what=what, at=timezone.now())
     return job
 
 
@@ -284,4 +284,4 @@ def rows_of(path: Path, headers: dict[str, tuple[str, ...]], required: tuple[str
         with open_text(path) as stream:
             yield from read_rows(stream, headers, required=required)
     except TableError as error:
-        raise FileUnreadableError(error.detail, reason=error.code, row=error.row) from None
+        raise FileUnreadableError(error.message, what=error.what, reason=error.code, row=error.row) from None

@@ -39,7 +39,7 @@ def job_claim(model: type[AnyJob], job_id: UUID, *, at: datetime) -> AnyJob | No
         if job is None:
             return None
         if job.attempt >= MAX_ATTEMPTS:
-            job_fail(job, code="too_many_attempts", detail="the job died again and again", at=at)
+            job_fail(job, code="too_many_attempts", at=at)
             return None
         job.status = "running"
         job.attempt += 1
@@ -64,9 +64,9 @@ def job_keep(job: Job, at: datetime) -> None:
         raise JobLostError(str(job.pk))
 
 
-def job_fail(job: Job, *, code: str, detail: str, at: datetime) -> None:
-    """End a job with a public error code. The detail holds no personal data."""
-    job.status, job.error_code, job.error_detail, job.finished_at = "failed", code, detail[:500], at
+def job_fail(job: Job, *, code: str, what: str = "", at: datetime) -> None:
+    """End a job with a code of JOB_ERRORS and the column or row it is about: no personal data, and no language."""
+    job.status, job.error_code, job.error_detail, job.finished_at = "failed", code, what[:500], at
     job.save(update_fields=["status", "error_code", "error_detail", "finished_at"])
 
 

@@ -23,7 +23,7 @@ def notice_publish(version: NoticeVersion, *, terms: Sequence[NoticeTerms], acto
         NoticeBackdatedError: it would take effect before now. Nobody was shown it then.
     """
     if version.effective_at < at:
-        raise NoticeBackdatedError("a notice cannot take effect before it is published")
+        raise NoticeBackdatedError("A notice cannot take effect before it is published.")
     newest = NoticeVersion.objects.filter(notice=version.notice).aggregate(newest=Max("version"))["newest"] or 0
     version.version = newest + 1
     version.text_sha256 = hashlib.sha256(version.text.encode()).hexdigest()

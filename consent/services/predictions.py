@@ -44,7 +44,7 @@ def campaign_sample(*, campaign: str, at: datetime, size: int = SAMPLE) -> Predi
     register = register_live()
     plan = register.rules.plans.get(campaign)
     if plan is None:
-        raise CampaignNotFoundError("unknown campaign", campaign=campaign)
+        raise CampaignNotFoundError("Unknown campaign.", campaign=campaign)
     judgement = judge_send(plan, register=register.rules, at=at)
     channel = register.rules.channels.get(plan.channel)
     contacts = contacts_sample(channel.identifier, size) if channel else []

@@ -36,7 +36,7 @@ def preference_link_create(*, subject_id: int, actor: Actor, at: datetime, lifet
         raise ValueError(f"a link works for at least {SHORTEST_LIFETIME.days} days")
     ref = DataSubject.objects.filter(pk=subject_id).values_list("ref", flat=True).first()
     if ref is None:
-        raise SubjectNotFoundError("unknown person")
+        raise SubjectNotFoundError("Unknown person.")
     token = token_new()
     link = PreferenceLink.objects.create(
         subject_id=subject_id, token_sha256=token_digest(token), expires_at=at + lifetime
@@ -77,7 +77,7 @@ def preference_stop(
     register = register_live()
     _require_known(register, purpose, channel, recipient)
     if not DataSubject.objects.select_for_update().filter(pk=subject_id).exists():
-        raise SubjectNotFoundError("unknown person")
+        raise SubjectNotFoundError("Unknown person.")
     said = _said_already(subject_id, register, purpose, channel, separate, field_group, recipient)
     if said:
         return said
@@ -110,7 +110,7 @@ def _require_known(register: LiveRegister, purpose: str | None, channel: str | N
     named = ((purpose, register.rules.book.purposes), (channel, register.rules.channels))
     for name, known in (*named, (recipient, register.rules.recipients)):
         if name is not None and name not in known:
-            raise InvalidInputError("not in the register")
+            raise InvalidInputError("Not in the register.")
 
 
 def _said_already(

@@ -42,7 +42,7 @@ def register_load(*, folder: Path, member_id_pattern: str, actor: Actor, at: dat
         for campaign in entries(read_json(folder / FILES[2]), FILES[2]):
             _load_campaign(campaign)
     except DocumentError as error:
-        raise RegisterFileError(str(error)) from None
+        raise RegisterFileError(error.message, **error.places) from None
     for name in FILES:
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         details: dict[str, object] = {"kind": "file", "code": name, "action": "loaded", "sha256": digest}
@@ -55,7 +55,9 @@ def _load_point(entry: Entry) -> None:
     code = entry.text("id")
     kind = entry.text("kind")
     if kind not in set(PointKind):
-        raise DocumentError(f"{entry.place}.kind: one of {', '.join(PointKind)} is expected")
+        raise DocumentError(
+            "%(place)s: one of these is expected: %(words)s", place=f"{entry.place}.kind", words=", ".join(PointKind)
+        )
     CollectionPoint.objects.update_or_create(
         code=code,
         defaults={"name": entry.text("name", code), "kind": kind, "double_opt_in": entry.texts("double_opt_in")},
@@ -81,10 +83,12 @@ def _load_notice(entry: Entry, folder: Path) -> None:
     data = _text_file(entry, "text_file", folder)
     digest = entry.text("text_sha256")
     if hashlib.sha256(data).hexdigest() != digest:
-        raise NoticeTextMismatchError(f"{entry.place}: the text does not have the SHA-256 stated", notice=notice.code)
+        raise NoticeTextMismatchError(
+            "%(place)s: the text does not have the SHA-256 stated.", place=entry.place, notice=notice.code
+        )
     effective_at = entry.instant("effective_at")
     if effective_at is None:
-        raise DocumentError(f"{entry.place}.effective_at is missing or unreadable")
+        raise DocumentError("%(place)s is missing or unreadable.", place=f"{entry.place}.effective_at")
     if NoticeVersion.objects.filter(notice=notice, version=number).exists():
         return  # a published version never changes
     version = NoticeVersion.objects.create(
@@ -113,12 +117,12 @@ def _text_file(entry: Entry, key: str, folder: Path) -> bytes:
     name = entry.text(key)
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        raise DocumentError(f"{entry.place}.{key}: no file {name} in the folder")
+        raise DocumentError("%(place)s: no file %(name)s in the folder.", place=f"{entry.place}.{key}", name=name)
     data = path.read_bytes()
     try:
         data.decode()
     except UnicodeDecodeError:
-        raise DocumentError(f"{entry.place}.{key}: {name} is not UTF-8") from None
+        raise DocumentError("%(place)s: %(name)s is not UTF-8.", place=f"{entry.place}.{key}", name=name) from None
     return data
 
 

@@ -74,7 +74,7 @@ def sample_load(
     )
     done = consents_import_run(job.pk)
     if done is None or done.status != "done":
-        raise FileUnreadableError("the consent import did not finish", reason=done.error_code if done else "job_lost")
+        raise FileUnreadableError("The consent import did not finish.", reason=done.error_code if done else "job_lost")
     if on_step:
         on_step("consents.csv", {"accepted": done.accepted, "refused": done.refused, "replayed": done.replayed})
     return import_errors_path(done)
@@ -91,7 +91,7 @@ def imported_at(folder: Path) -> datetime:
     value = json.loads((folder / "organisation.json").read_text(encoding="utf-8-sig")).get("imported_at")
     at = parse_instant(clean(value)) if isinstance(value, str) else None
     if at is None:
-        raise RegisterFileError("organisation.json.imported_at is missing or unreadable")
+        raise RegisterFileError("organisation.json.imported_at is missing or unreadable.")
     return at
 
 
@@ -133,4 +133,4 @@ def _audience_rows(
                 seen.add(lookup)
                 yield row.number, "judged", Contact(identifier, lookup)
     except TableError as error:
-        raise FileUnreadableError(error.detail, reason=error.code, row=error.row) from None
+        raise FileUnreadableError(error.message, what=error.what, reason=error.code, row=error.row) from None

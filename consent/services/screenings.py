@@ -97,7 +97,7 @@ def screening_start(
     """
     plan = register_live().rules.plans.get(campaign)
     if plan is None:
-        raise CampaignNotFoundError("unknown campaign", campaign=campaign)
+        raise CampaignNotFoundError("Unknown campaign.", campaign=campaign)
     with transaction.atomic():
         screening = Screening.objects.create(
             campaign=campaign,
@@ -130,7 +130,7 @@ def _count(audience: AudienceFile) -> int:
         rows = read_audience(audience.path, form=audience.form, column=audience.column, carry=audience.carry)
         return sum(1 for _ in rows)
     except TableError as error:
-        raise FileUnreadableError(error.detail, reason=error.code, row=error.row) from None
+        raise FileUnreadableError(error.message, what=error.what, reason=error.code, row=error.row) from None
 
 
 def screening_folder(screening_id: UUID) -> Path:
@@ -141,7 +141,7 @@ def screening_file(screening: Screening, name: str) -> Path:
     """Return a result file. Raises ScreeningNotReadyError before the end, or after the files are deleted."""
     path = screening_folder(screening.pk) / f"{name}.csv"
     if screening.status != "done" or not path.exists():
-        raise ScreeningNotReadyError("the result files are not there", status=screening.status)
+        raise ScreeningNotReadyError("The result files are not there.", status=screening.status)
     return path
 
 
@@ -169,8 +169,8 @@ def screening_run(screening_id: UUID, on_progress: Progress | None = None) -> Sc
     except JobLostError:
         return None
     except (TableError, OSError) as error:
-        detail = error.detail if isinstance(error, TableError) else "the file is gone or cannot be read"
-        job_fail(screening, code=getattr(error, "code", "file_unreadable"), detail=detail, at=timezone.now())
+        code, what = (error.code, error.what) if isinstance(error, TableError) else ("file_unreadable", "")
+        job_fail(screening, code=code, what=what, at=timezone.now())
     return screening
 
 
@@ -470,7 +470,7 @@ def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Re
     """
     screening = Screening.objects.select_for_update().get(pk=screening.pk)
     if screening.status != "done" or screening.as_of is not None:
-        raise ScreeningNotReadyError("only a finished live screening can be rechecked", status=screening.status)
+        raise ScreeningNotReadyError("Only a finished live screening can be rechecked.", status=screening.status)
     newest = _snapshot()
     register = register_live()
     judgement = judge_send(register.rules.plans[screening.campaign], register=register.rules, at=at)

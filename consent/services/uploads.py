@@ -30,7 +30,7 @@ def upload_store(*, chunks: Iterable[bytes], client_id: int | None, at: datetime
             for chunk in chunks:
                 upload.size += len(chunk)
                 if upload.size > limit:
-                    raise UploadTooLargeError("the file is too large", limit_bytes=limit)
+                    raise UploadTooLargeError("The file is too large.", limit_bytes=limit)
                 digest.update(chunk)
                 file.write(chunk)
     except BaseException:
@@ -46,7 +46,7 @@ def upload_find(*, upload_id: UUID, client_id: int | None) -> Path:
     known = Upload.objects.filter(id=upload_id, client_id=client_id).exists()
     path = upload_path(upload_id)
     if not known or not path.exists():
-        raise UploadNotFoundError("no such upload")
+        raise UploadNotFoundError("No such upload.")
     return path
 
 

@@ -121,7 +121,7 @@ def notice(request: HttpRequest, code: str, version: int) -> HttpResponse:
     """Show the full text of a notice as it was shown to those who agreed to it. Public."""
     found = notice_version_get(code=code, version=version, at=timezone.now())
     if found is None:
-        raise NotFoundError("unknown notice")
+        raise NotFoundError("Unknown notice.")
     title = notice_title(found.notice.name, found.text, NoticeRef(code, version))
     return _page(request, "notice", {"notice": found, "title": title})
 

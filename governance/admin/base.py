@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from audit.admin_base import GovernedAdmin, GovernedInline, actor_of
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from governance.admin.fields import Choices, CodeField, CodesField, LinesField
 from governance.services.register import register_save
 
@@ -113,6 +114,6 @@ class RegisterAdmin(_Codes, GovernedAdmin):
         try:
             act()
         except ZhixuError as error:
-            self.message_user(request, error.message, messages.ERROR)
+            self.message_user(request, words_of(error), messages.ERROR)
         else:
             self.message_user(request, done, messages.SUCCESS)

@@ -18,9 +18,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from audit.admin_base import Labels, actor_of
+from audit.problems import words_of
 from governance.admin.base import RegisterAdmin, RegisterForm
 from governance.admin.words import POLICY_STATES
-from governance.domain.register import DEFAULT_POLICY, policy_from
+from governance.domain.register import DEFAULT_POLICY, PolicyError, policy_from
 from governance.domain.terms import PolicyState
 from governance.models import PolicyRevision
 from governance.selectors.policies import policy_values
@@ -50,8 +51,8 @@ class PolicyForm(RegisterForm):
             raise ValidationError(gettext("A JSON object is expected."))
         try:
             policy_from(values, 0)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+        except PolicyError as error:
+            raise ValidationError(words_of(error)) from None
         return values
 
 

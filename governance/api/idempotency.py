@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -37,7 +38,8 @@ def idempotent(handler: Handler) -> Handler:
         if not key:
             return handler(view, request, *args, **kwargs)
         if len(key) > MAX_KEY:
-            raise ProblemError(400, "invalid_request", f"Idempotency-Key: at most {MAX_KEY} characters")
+            detail = _("Idempotency-Key: at most %(most)s characters.")
+            raise ProblemError(400, "invalid_request", detail, places={"most": MAX_KEY})
         body = orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + body).digest()
         record = _claim(principal_of(request).client.pk, key, digest)

@@ -72,15 +72,15 @@ class FieldKey:
         try:
             magic, alg, key_id, version, commitment, nonce = _HEAD.unpack_from(sealed)
         except struct.error:
-            raise SealBrokenError("the sealed value is too short") from None
+            raise SealBrokenError("The sealed value is too short.") from None
         if (magic, alg, key_id, version) != (MAGIC, AES_256_GCM, self.id.bytes, self.version):
-            raise SealBrokenError("the value was sealed with another key or format")
+            raise SealBrokenError("The value was sealed with another key or format.")
         if not hmac.compare_digest(commitment, self._commitment):
-            raise SealBrokenError("the key does not match its commitment")
+            raise SealBrokenError("The key does not match its commitment.")
         try:
             return _unpadded(self._cipher.decrypt(nonce, sealed[_HEAD.size :], self._aad(place))).decode()
         except (InvalidTag, ValueError):
-            raise SealBrokenError("the value was changed or moved") from None
+            raise SealBrokenError("The value was changed or moved.") from None
 
     def _aad(self, place: Place) -> bytes:
         head = _aad_head(place.tenant, place.table, place.column)
@@ -95,7 +95,7 @@ def _aad_head(tenant: str, table: str, column: str) -> bytes:
 def key_id_of(sealed: bytes) -> UUID:
     """Return the id of the key a value was sealed with, without opening it."""
     if len(sealed) < OVERHEAD or bytes(sealed[:3]) != MAGIC:
-        raise SealBrokenError("not a sealed value")
+        raise SealBrokenError("Not a sealed value.")
     return UUID(bytes=bytes(sealed[4:20]))
 
 

@@ -48,10 +48,10 @@ def keyring() -> dict[Use, Root]:
     path = Path(option("KEYRING"))
     if not path.exists():
         if not option("KEYRING_AUTOCREATE"):
-            raise KeyringError(f"key ring {path.name} is missing; set ZHIXU_KEYRING or run keyring_create")
+            raise KeyringError("Key ring %(name)s is missing; set ZHIXU_KEYRING or run keyring_create.", name=path.name)
         keyring_create(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise KeyringError(f"key ring {path.name} can be read by others; chmod 600")
+        raise KeyringError("Key ring %(name)s can be read by others; chmod 600.", name=path.name)
     try:
         stored = json.loads(path.read_text())
         return {
@@ -59,7 +59,9 @@ def keyring() -> dict[Use, Root]:
             for use in USES
         }
     except (KeyError, ValueError, TypeError) as error:
-        raise KeyringError(f"key ring {path.name} is damaged: {type(error).__name__}") from None
+        raise KeyringError(
+            "Key ring %(name)s is damaged: %(error)s", name=path.name, error=type(error).__name__
+        ) from None
 
 
 def keyring_create(path: Path) -> None:
@@ -82,7 +84,7 @@ def derived_key(use: Use, version: int, *parts: str) -> bytes:
     """Return the 32-byte key for one use, version and set of parameters."""
     root = keyring()[use].keys.get(version)
     if root is None:
-        raise KeyringError(f"the key ring has no {use} key {version}")
+        raise KeyringError("The key ring has no %(use)s key %(version)s.", use=use, version=version)
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info(f"zhixu/{use}/v1", *parts)).derive(root)
 
 

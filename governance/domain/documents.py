@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
+from audit.domain.worded import WordedError
 from governance.domain.cells import clean, parse_day, parse_instant
 
 
-class DocumentError(ValueError):
+class DocumentError(WordedError):
     """A register file cannot be used; the message names the file, the place and what is expected."""
 
 
@@ -19,7 +20,7 @@ class Entry:
 
     def __init__(self, value: object, place: str) -> None:
         if not isinstance(value, dict):
-            raise DocumentError(f"{place}: an object is expected")
+            raise DocumentError("%(place)s: an object is expected.", place=place)
         self._value = value
         self.place = place
 
@@ -28,10 +29,10 @@ class Entry:
         value = self._value.get(key)
         if value is None or value == "":
             if default is None:
-                raise DocumentError(f"{self.place}.{key} is missing")
+                raise DocumentError("%(place)s is missing.", place=f"{self.place}.{key}")
             return default
         if not isinstance(value, str):
-            raise DocumentError(f"{self.place}.{key}: a text is expected")
+            raise DocumentError("%(place)s: a text is expected.", place=f"{self.place}.{key}")
         return value
 
     def number(self, key: str, default: int | None = None) -> int:
@@ -39,7 +40,7 @@ class Entry:
         if value is None:
             value = default
         if isinstance(value, bool) or not isinstance(value, int):
-            raise DocumentError(f"{self.place}.{key}: a whole number is expected")
+            raise DocumentError("%(place)s: a whole number is expected.", place=f"{self.place}.{key}")
         return value
 
     def optional_number(self, key: str) -> int | None:
@@ -50,7 +51,7 @@ class Entry:
         if value is None:
             return False
         if not isinstance(value, bool):
-            raise DocumentError(f"{self.place}.{key}: true or false is expected")
+            raise DocumentError("%(place)s: true or false is expected.", place=f"{self.place}.{key}")
         return value
 
     def instant(self, key: str) -> datetime | None:
@@ -65,7 +66,7 @@ class Entry:
     def texts(self, key: str) -> list[str]:
         value = self._value.get(key) or []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise DocumentError(f"{self.place}.{key}: a list of texts is expected")
+            raise DocumentError("%(place)s: a list of texts is expected.", place=f"{self.place}.{key}")
         return value
 
     def optional_texts(self, key: str) -> list[str] | None:
@@ -81,7 +82,7 @@ class Entry:
     def table(self, key: str) -> Iterator[tuple[str, Entry]]:
         value = self._value.get(key) or {}
         if not isinstance(value, dict):
-            raise DocumentError(f"{self.place}.{key}: an object is expected")
+            raise DocumentError("%(place)s: an object is expected.", place=f"{self.place}.{key}")
         for name, item in value.items():
             yield name, Entry(item, f"{self.place}.{key}.{name}")
 
@@ -91,7 +92,7 @@ class Entry:
 
 def entries(value: object, place: str) -> list[Entry]:
     if not isinstance(value, list):
-        raise DocumentError(f"{place}: a list is expected")
+        raise DocumentError("%(place)s: a list is expected.", place=place)
     return [Entry(item, f"{place}[{index}]") for index, item in enumerate(value)]
 
 
@@ -100,6 +101,6 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise DocumentError(f"{path.name} is missing") from None
+        raise DocumentError("%(place)s is missing.", place=path.name) from None
     except (UnicodeDecodeError, ValueError) as error:
-        raise DocumentError(f"{path.name} is no JSON in UTF-8: {error}") from None
+        raise DocumentError("%(place)s is no JSON in UTF-8: %(error)s", place=path.name, error=error) from None

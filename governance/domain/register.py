@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
+from audit.domain.worded import WordedError
 from governance.domain.identifiers import IdentifierType
 from governance.domain.terms import PurposeKind
 
@@ -143,15 +144,19 @@ DEFAULT_POLICY: dict[str, object] = {
 }
 
 
+class PolicyError(WordedError):
+    """Policy values that cannot be; the message names the key."""
+
+
 def policy_from(values: Mapping[str, object], revision: int) -> Policy:
     """Read stored policy values, defaults for what is absent.
 
     Raises:
-        ValueError: an unknown key or a value of the wrong kind; the message names the key.
+        PolicyError: an unknown key or a value of the wrong kind; the message names the key.
     """
     unknown = set(values) - set(DEFAULT_POLICY)
     if unknown:
-        raise ValueError(f"unknown policy: {', '.join(sorted(unknown))}")
+        raise PolicyError("Unknown keys of the policy: %(keys)s.", keys=", ".join(sorted(unknown)))
     merged = DEFAULT_POLICY | dict(values)
     months = merged["retention_inactive_months"]
     return Policy(
@@ -174,7 +179,7 @@ def policy_from(values: Mapping[str, object], revision: int) -> Policy:
 def _table(values: Mapping[str, object], key: str) -> Mapping[str, object]:
     table = values[key]
     if not isinstance(table, Mapping):
-        raise ValueError(f"{key} is a table")
+        raise PolicyError("%(key)s: an object is expected.", key=key)
     return table
 
 
@@ -182,7 +187,7 @@ def _tables(values: Mapping[str, object], key: str) -> list[tuple[str, Mapping[s
     found = []
     for name, entry in _table(values, key).items():
         if not isinstance(entry, Mapping):
-            raise ValueError(f"{key}.{name} is a table")
+            raise PolicyError("%(key)s: an object is expected.", key=f"{key}.{name}")
         found.append((name, entry))
     return found
 
@@ -191,7 +196,7 @@ def _pairs(values: Mapping[str, object], key: str) -> list[tuple[str, list[objec
     found = []
     for name, entry in _table(values, key).items():
         if not isinstance(entry, list) or len(entry) != 2:
-            raise ValueError(f"{key}.{name} is a pair of times")
+            raise PolicyError("%(key)s: a pair of times is expected.", key=f"{key}.{name}")
         found.append((name, entry))
     return found
 
@@ -200,10 +205,12 @@ def _clock(channel: str, text: object) -> time:
     try:
         return time.fromisoformat(str(text))
     except ValueError:
-        raise ValueError(f"quiet_windows.{channel}: {text!r} is no time of day") from None
+        raise PolicyError(
+            "%(key)s: %(value)s is no time of day.", key=f"quiet_windows.{channel}", value=str(text)[:40]
+        ) from None
 
 
 def _count(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{key} is a whole number, not negative")
+        raise PolicyError("%(key)s: a whole number is expected, not negative.", key=key)
     return value

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from audit.domain.worded import WordedError
+from audit.domain.worded import message_id as _
 from governance.domain.cells import clean
 
 CELL_LIMIT = 131_072
@@ -17,13 +19,26 @@ CELL_LIMIT = 131_072
 _CHUNK = 1 << 20
 
 
-class TableError(ValueError):
+TABLE_ERRORS: dict[str, str] = {
+    "empty_file": _("The file is empty or has no header row."),
+    "not_text": _("The file is not text: it is binary, or UTF-16. Save it as UTF-8 or GB18030."),
+    "wrong_encoding": _("The file is neither UTF-8 nor GB18030."),
+    "missing_column": _("A column is missing: %(what)s."),
+    "duplicate_column": _("A column stands twice in the header: %(what)s."),
+    "broken_csv": _("Row %(what)s is no CSV: a quote is not closed, or a cell is too long."),
+    "not_parquet": _("The file is no Parquet file."),
+    "format_unsupported": _("To read Parquet, install the extra: pip install 'zhixu[parquet]'"),
+}
+"""Public codes and what they say; `what` names a column or a row."""
+
+
+class TableError(WordedError):
     """A file that cannot be read as a table at all. `code` is public; `row` counts data rows from 1."""
 
-    def __init__(self, code: str, detail: str, row: int = 0) -> None:
-        super().__init__(detail)
+    def __init__(self, code: str, what: str = "", row: int = 0) -> None:
+        super().__init__(TABLE_ERRORS[code], what=what)
         self.code = code
-        self.detail = detail
+        self.what = what
         self.row = row
 
 
@@ -45,15 +60,15 @@ def file_encoding(path: Path) -> str:
     with path.open("rb") as stream:
         head = stream.read(4)
         if not head:
-            raise TableError("empty_file", "the file is empty")
+            raise TableError("empty_file")
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise TableError("not_text", "UTF-16 is not supported; save the file as UTF-8 or GB18030")
+            raise TableError("not_text")
         names = ["utf-8"] if head.startswith(codecs.BOM_UTF8) else ["utf-8", "gb18030"]
         for name in names:
             stream.seek(0)
             if _decodes(stream, name):
                 return "utf-8-sig" if name == "utf-8" else name
-    raise TableError("wrong_encoding", "the file is neither UTF-8 nor GB18030")
+    raise TableError("wrong_encoding")
 
 
 def _decodes(stream: IO[bytes], name: str) -> bool:
@@ -61,7 +76,7 @@ def _decodes(stream: IO[bytes], name: str) -> bool:
     try:
         while chunk := stream.read(_CHUNK):
             if b"\0" in chunk:
-                raise TableError("not_text", "the file is binary, not text")
+                raise TableError("not_text")
             decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
@@ -86,12 +101,11 @@ def read_rows(stream: IO[str], headers: Mapping[str, Sequence[str]], *, required
     reader = csv.reader(stream)
     header = next_row(reader, 0)
     if header is None:
-        raise TableError("empty_file", "the file has no header row")
+        raise TableError("empty_file")
     places = _places(header, headers)
     for name in required:
         if name not in places:
-            accepted = ", ".join([name, *headers[name]])
-            raise TableError("missing_column", f"column {name} is missing; accepted headers: {accepted}")
+            raise TableError("missing_column", " / ".join(dict.fromkeys([name, *headers[name]])))
     absent = dict.fromkeys(set(headers) - set(places), "")
     number = 0
     while (raw := next_row(reader, number + 1)) is not None:
@@ -108,8 +122,8 @@ def next_row(reader: Iterator[list[str]], number: int) -> list[str] | None:
         return next(reader)
     except StopIteration:
         return None
-    except csv.Error as error:
-        raise TableError("broken_csv", f"row {number}: {error}", number) from None
+    except csv.Error:
+        raise TableError("broken_csv", str(number), number) from None
 
 
 def _places(header: Sequence[str], headers: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -120,7 +134,7 @@ def _places(header: Sequence[str], headers: Mapping[str, Sequence[str]]) -> dict
         if name is None:
             continue
         if name in places:
-            raise TableError("duplicate_column", f"column {name} stands twice in the header")
+            raise TableError("duplicate_column", name)
         places[name] = place
     return places
 

@@ -41,7 +41,7 @@ def _unwrapped(key_id: UUID, owner: UUID, use: str, version: int, epoch: UUID, w
     try:
         key = epoch_cipher(epoch).decrypt(wrapped[:12], wrapped[12:], wrap_aad(key_id, owner, use, version, epoch))
     except InvalidTag as error:
-        raise SealBrokenError(f"data key {key_id} cannot be unwrapped") from error
+        raise SealBrokenError("A data key cannot be unwrapped.", key=str(key_id)) from error
     field_key = FieldKey(key_id, version, key)
     keys_remember([field_key])
     return field_key
@@ -66,7 +66,7 @@ def epoch_cipher(epoch_id: UUID) -> AESGCM:
         try:
             key = root_cipher(root).decrypt(wrapped[:12], wrapped[12:], epoch_aad(epoch_id, root))
         except InvalidTag as error:
-            raise SealBrokenError("the key ring does not open this database; restore the right key ring") from error
+            raise SealBrokenError("The key ring does not open this database; restore the right key ring.") from error
         _epochs[epoch_id] = AESGCM(key)
     return _epochs[epoch_id]
 

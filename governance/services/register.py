@@ -13,7 +13,7 @@ from django.db.models import CASCADE, Max, Model
 from audit.actors import Actor
 from audit.domain.canonical import canonical_json
 from audit.services.record import Event, ObjectRef, audit_record
-from governance.domain.register import policy_from
+from governance.domain.register import PolicyError, policy_from
 from governance.domain.terms import PolicyState
 from governance.errors import PolicyInvalidError
 from governance.models import PolicyRevision
@@ -90,7 +90,7 @@ def policy_draft_save(row: PolicyRevision, *, actor: Actor, at: datetime) -> Non
         PolicyInvalidError: the values cannot be read, or the revision is no draft any more.
     """
     if row.state != PolicyState.DRAFT:
-        raise PolicyInvalidError("only a draft can be changed", revision=row.revision)
+        raise PolicyInvalidError("Only a draft can be changed.", revision=row.revision)
     if row._state.adding:
         newest = PolicyRevision.objects.aggregate(newest=Max("revision"))["newest"] or 0
         row.revision = newest + 1
@@ -108,7 +108,7 @@ def policy_publish(*, revision: int, actor: Actor, at: datetime) -> PolicyRevisi
     locked = {row.revision: row for row in PolicyRevision.objects.select_for_update().order_by("revision")}
     draft = locked.get(revision)
     if draft is None or draft.state != PolicyState.DRAFT:
-        raise PolicyInvalidError("only a draft can be published", revision=revision)
+        raise PolicyInvalidError("Only a draft can be published.", revision=revision)
     _policy_check(draft)
     for row in locked.values():
         if row.state == PolicyState.PUBLISHED:
@@ -122,5 +122,5 @@ def policy_publish(*, revision: int, actor: Actor, at: datetime) -> PolicyRevisi
 def _policy_check(row: PolicyRevision) -> None:
     try:
         policy_from(row.values, row.revision)
-    except ValueError as error:
-        raise PolicyInvalidError(str(error), revision=row.revision) from None
+    except PolicyError as error:
+        raise PolicyInvalidError(error.message, **error.places, revision=row.revision) from None

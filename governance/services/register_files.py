@@ -12,7 +12,7 @@ from audit.actors import Actor
 from audit.services.record import Event, ObjectRef, audit_record
 from governance.domain.documents import DocumentError, Entry, entries, read_json
 from governance.domain.identifiers import IDENTIFIER_TYPES
-from governance.domain.register import policy_from
+from governance.domain.register import PolicyError, policy_from
 from governance.domain.terms import PolicyState, WordListKind
 from governance.errors import RegisterFileError
 from governance.models import (
@@ -58,7 +58,7 @@ def register_import(*, folder: Path, member_id_pattern: str, actor: Actor, at: d
             _load_assessment(assessment)
         _load_policy(organisation, at)
     except DocumentError as error:
-        raise RegisterFileError(str(error)) from None
+        raise RegisterFileError(error.message, **error.places) from None
     for name in FILES:
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         details: dict[str, object] = {"kind": "file", "code": name, "action": "loaded", "sha256": digest}
@@ -70,7 +70,7 @@ def register_import(*, folder: Path, member_id_pattern: str, actor: Actor, at: d
 def _load_entity(organisation: Entry, member_id_pattern: str) -> None:
     entity = organisation.entry("legal_entity")
     if entity is None:
-        raise DocumentError(f"{organisation.place}.legal_entity is missing")
+        raise DocumentError("%(place)s is missing.", place=f"{organisation.place}.legal_entity")
     Controller.objects.update_or_create(
         id=1,
         defaults={
@@ -101,7 +101,7 @@ def _load_entity(organisation: Entry, member_id_pattern: str) -> None:
         WordList.objects.update_or_create(kind=kind.value, defaults={"words": words})
     for year, count in organisation.table("cross_border"):
         if not year.isdigit():
-            raise DocumentError(f"{count.place}: a year is expected")
+            raise DocumentError("%(place)s: a year is expected.", place=count.place)
         CrossBorderCount.objects.update_or_create(
             year=int(year),
             defaults={"ordinary": count.number("ordinary", 0), "sensitive": count.number("sensitive", 0)},
@@ -112,7 +112,11 @@ def _load_channels(organisation: Entry) -> None:
     for code, channel in organisation.table("channels"):
         kind = IDENTIFIER_TYPES.get(channel.text("identifier"))
         if kind is None:
-            raise DocumentError(f"{channel.place}.identifier: one of {', '.join(IDENTIFIER_TYPES)} is expected")
+            raise DocumentError(
+                "%(place)s: one of these is expected: %(words)s",
+                place=f"{channel.place}.identifier",
+                words=", ".join(IDENTIFIER_TYPES),
+            )
         aliases = channel.texts("aliases")
         Channel.objects.update_or_create(
             code=code,
@@ -130,7 +134,7 @@ def _load_purposes(purposes: list[Entry]) -> None:
         code = purpose.text("id")
         kind = purpose.text("kind")
         if kind not in ("marketing", "service", "separate"):
-            raise DocumentError(f"{purpose.place}.kind: marketing, service or separate is expected")
+            raise DocumentError("%(place)s: marketing, service or separate is expected.", place=f"{purpose.place}.kind")
         Purpose.objects.update_or_create(
             code=code,
             defaults={
@@ -196,7 +200,7 @@ def _load_recipient(entry: Entry) -> None:
     else:
         first, last = mechanism.day("valid_from"), mechanism.day("valid_to")
         if first is None or last is None:
-            raise DocumentError(f"{mechanism.place}: valid_from and valid_to are days")
+            raise DocumentError("%(place)s: valid_from and valid_to are days.", place=mechanism.place)
         kind = mechanism.text("kind", mechanism.text("type", ""))
         TransferMechanism.objects.update_or_create(
             recipient=recipient, defaults={"kind": kind, "valid_from": first, "valid_to": last}
@@ -221,14 +225,14 @@ def _load_assessment(entry: Entry) -> None:
 def _load_policy(organisation: Entry, at: datetime) -> None:
     values = organisation.raw("policy") or {}
     if not isinstance(values, dict):
-        raise DocumentError(f"{organisation.place}.policy: an object is expected")
+        raise DocumentError("%(place)s: an object is expected.", place=f"{organisation.place}.policy")
     newest = PolicyRevision.objects.order_by("-revision").first()
     if newest is not None and newest.state == PolicyState.PUBLISHED and newest.values == values:
         return
     revision = newest.revision + 1 if newest else 1
     try:
         policy_from(values, revision)
-    except ValueError as error:
-        raise DocumentError(f"{organisation.place}.policy: {error}") from None
+    except PolicyError as error:
+        raise DocumentError(error.message, **error.places) from None
     PolicyRevision.objects.filter(state=PolicyState.PUBLISHED).update(state=PolicyState.RETIRED)
     PolicyRevision.objects.create(revision=revision, state=PolicyState.PUBLISHED.value, values=values, published_at=at)

@@ -24,6 +24,7 @@ from consent.domain.records import Slot, State
 from consent.domain.terms import Act, Bundle, Control
 from consent.errors import ConsentRefusedError
 from consent.models import ConsentImport
+from consent.selectors.jobs import job_error
 from consent.selectors.register import register_in_hand, register_live
 from consent.selectors.screenings import consent_import_for
 from consent.selectors.states import states_for
@@ -306,7 +307,7 @@ def _import_body(job: ConsentImport) -> dict[str, object]:
         },
     }
     if job.status == "failed":
-        body["error"] = {"code": job.error_code, "detail": job.error_detail}
+        body["error"] = {"code": job.error_code, "detail": job_error(job)}
     return body
 
 

@@ -24,6 +24,7 @@ from consent.api.ids import public_id, uuid_of
 from consent.decisions.reasons import RULE_SET
 from consent.models import Screening
 from consent.screening.audience import FORMATS
+from consent.selectors.jobs import job_error
 from consent.selectors.register import register_live
 from consent.selectors.screenings import screening_for
 from consent.services.jobs import job_start
@@ -275,7 +276,7 @@ def screening_body(screening: Screening) -> dict[str, object]:
     if screening.as_of:
         body |= {"simulated": True, "as_of": screening.as_of.isoformat()}
     if screening.status == "failed":
-        body["error"] = {"code": screening.error_code, "detail": screening.error_detail}
+        body["error"] = {"code": screening.error_code, "detail": job_error(screening)}
     if screening.status == "done":
         body |= _result(screening)
     return body

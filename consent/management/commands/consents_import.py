@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from audit.actors import SYSTEM
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.management.progress import Progress
 from consent.models import ConsentImport
+from consent.selectors.jobs import job_error
 from consent.services.imports import consents_import_run, consents_import_start, import_errors_path
 from governance.domain.cells import clean, parse_instant
 
@@ -42,14 +44,14 @@ class Command(BaseCommand):
                 path=path, dry_run=options["dry_run"], imported_at=imported_at, actor=SYSTEM
             )
         except ZhixuError as error:
-            raise CommandError(f"{error.context.get('reason', error.code)}: {error.message}") from None
+            raise CommandError(f"{error.context.get('reason', error.code)}: {words_of(error)}") from None
         progress = Progress("importing")
         done = consents_import_run(job.pk, on_progress=progress)
         progress.done()
         if done is None:
             raise CommandError("another process is working on this import")
         if done.status != "done":
-            raise CommandError(f"{done.error_code}: {done.error_detail}")
+            raise CommandError(f"{done.error_code}: {job_error(done)}")
         if options["errors"]:
             shutil.copyfile(import_errors_path(done), options["errors"])
         self.stdout.write(

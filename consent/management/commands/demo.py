@@ -23,10 +23,12 @@ from django.utils import timezone
 
 from audit.actors import SYSTEM, Actor
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.decisions.reasons import REASONS, Reason
 from consent.management.progress import Progress
 from consent.management.tables import table
 from consent.models import Screening
+from consent.selectors.jobs import job_error
 from consent.selectors.register import audience_of, register_live
 from consent.services.demo import demo_campaign_prepare, demo_people
 from consent.services.preferences import preference_link_create
@@ -64,7 +66,7 @@ class Command(BaseCommand):
                 if not options["once"]:
                     self._wait()
         except ZhixuError as error:
-            raise CommandError(f"{error.code}: {error.message}") from None
+            raise CommandError(f"{error.code}: {words_of(error)}") from None
 
     def _load(self, folder: Path) -> None:
         if sample_is_loaded(folder):
@@ -117,7 +119,7 @@ class Command(BaseCommand):
         done = screening_run(screening.pk, on_progress=progress)
         progress.done()
         if done is None or done.status != "done":
-            raise CommandError(f"screening {campaign} failed: {done.error_detail if done else 'taken over'}")
+            raise CommandError(f"screening {campaign} failed: {job_error(done) if done else 'taken over'}")
         return done
 
     def _show(self, port: int) -> None:

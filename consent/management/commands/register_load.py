@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import SYSTEM
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.services.register_files import register_load
 from governance.domain.identifiers import DEFAULT_MEMBER_ID_PATTERN
 
@@ -31,5 +32,5 @@ class Command(BaseCommand):
                 at=timezone.now(),
             )
         except ZhixuError as error:
-            raise CommandError(f"{error.code}: {error.message}") from None
+            raise CommandError(f"{error.code}: {words_of(error)}") from None
         self.stdout.write("register loaded")

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from audit.actors import SYSTEM
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.management.scratch import scratch_database
 from consent.management.tables import table
 from consent.selectors.register import register_live
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             with scratch_database():
                 answers, errors = self._answers(folder)
         except ZhixuError as error:
-            raise CommandError(f"{error.code}: {error.message}") from None
+            raise CommandError(f"{error.code}: {words_of(error)}") from None
         if options["out"]:
             _write_all(options["out"], answers, errors)
         if not (folder / "expected").is_dir():

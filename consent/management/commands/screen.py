@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from audit.actors import SYSTEM
 from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.management.progress import Progress
 from consent.screening.audience import FORMATS
+from consent.selectors.jobs import job_error
 from consent.services.screenings import FILES, AudienceFile, screening_folder, screening_run, screening_start
 from governance.domain.cells import clean, parse_instant
 from governance.domain.identifiers import IDENTIFIER_TYPES
@@ -52,12 +54,12 @@ class Command(BaseCommand):
                 as_of=as_of,
             )
         except ZhixuError as error:
-            raise CommandError(f"{error.context.get('reason', error.code)}: {error.message}") from None
+            raise CommandError(f"{error.context.get('reason', error.code)}: {words_of(error)}") from None
         progress = Progress("screening")
         done = screening_run(screening.pk, on_progress=progress)
         progress.done()
         if done is None or done.status != "done":
-            raise CommandError(f"{done.error_code}: {done.error_detail}" if done else "the screening was taken over")
+            raise CommandError(f"{done.error_code}: {job_error(done)}" if done else "the screening was taken over")
         folder = screening_folder(done.pk)
         if options["out"]:
             options["out"].mkdir(parents=True, exist_ok=True)
