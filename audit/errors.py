@@ -39,3 +39,15 @@ class AuditOutsideTransactionError(ConflictError):
     """A trace without a transaction could stand without its change, or the other way round."""
 
     code = "audit_outside_transaction"
+
+
+class LedgerBrokenError(ConflictError):
+    """What is stored is not what was written. Nothing more is signed until a person has looked."""
+
+    code = "ledger_broken"
+
+
+class LedgerLateError(ConflictError):
+    """What must be published first was not."""
+
+    code = "ledger_late"

@@ -6,7 +6,6 @@ without blanks are the canonical form. The bytes are stored and hashed as they a
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 MAX_BODY_BYTES = 8192
@@ -41,8 +40,3 @@ def _check(value: object) -> None:
                 _check(item)
     else:
         raise ValueError(f"no canonical form for {kind.__name__}")
-
-
-def leaf_hash(body: bytes) -> bytes:
-    """Return the Merkle leaf hash of an entry (RFC 6962 section 2.1)."""
-    return hashlib.sha256(b"\0" + body).digest()

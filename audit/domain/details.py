@@ -48,6 +48,10 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
     "subject.viewed": frozenset({"where"}),
     "access.denied": frozenset({"where", "why"}),
     "api_client.changed": frozenset({"client", "action"}),
+    "key.announced": frozenset({"use", "verifier", "merge_delay", "longest_transaction"}),
+    "ledger.heartbeat": frozenset(),
+    "ledger.exported": frozenset({"files", "size"}),
+    "decision.sealed": frozenset({"count", "root", "first", "last"}),
 }
 
 

@@ -1,3 +1,4 @@
 from audit.models.entries import AuditEntry
+from audit.models.ledger import Anchor, Checkpoint, Leaf, Payload, PendingEntry, Tile, Tree
 
-__all__ = ["AuditEntry"]
+__all__ = ["Anchor", "AuditEntry", "Checkpoint", "Leaf", "Payload", "PendingEntry", "Tile", "Tree"]

@@ -26,6 +26,8 @@ ZHIXU: dict[str, Any] = {
     "UPLOAD_MAX_BYTES": 1 << 30,
     "BODY_MAX_BYTES": 1 << 20,
     "TRUSTED_PROXIES": env.TRUSTED_PROXIES,
+    "SIGNER": "governance.services.signers.signer",
+    "LEDGER_STAGERS": [],  # what stages entries of its own just before the ledger is sequenced
 }
 
 INSTALLED_APPS = [

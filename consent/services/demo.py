@@ -59,7 +59,7 @@ def demo_campaign_prepare(*, actor: Actor, at: datetime) -> str:
             event = Event(
                 "register.changed", object=ObjectRef("campaign", LIVE), details={"code": LIVE, "action": "demo"}
             )
-            audit_record(actor=actor, at=at, event=event)
+            audit_record(actor=actor, event=event)
             return LIVE
     raise CampaignNotFoundError("The folder has no approved e-mail campaign to show a check with.")
 

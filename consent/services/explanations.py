@@ -74,7 +74,7 @@ def subject_explain(
     if plan is None:
         raise CampaignNotFoundError("Unknown campaign.", campaign=campaign)
     event = Event("subject.viewed", subject=ref, object=ObjectRef("campaign", campaign), details={"where": "admin.why"})
-    audit_record(actor=actor, at=at, event=event)
+    audit_record(actor=actor, event=event)
     judged_at = as_of or at
     judgement = judge_send(plan, register=register.rules, at=judged_at)
     identifiers = identifiers_masked([subject_id]).get(subject_id, [])

@@ -271,7 +271,7 @@ class _Import:
                 "sha256": job.sha256,
             }
             event = Event("import.finished", object=ObjectRef("consent_import", str(job.pk)), details=details)
-            audit_record(actor=self._actor, at=at, event=event)
+            audit_record(actor=self._actor, event=event)
 
 
 def _is_guest(person: PersonRef) -> bool:

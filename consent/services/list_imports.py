@@ -115,7 +115,6 @@ def guardians_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int
     versions = versions_raise({g.child_id for g in (*stored, *withdrawn)})
     audit_record_many(
         actor=actor,
-        at=at,
         events=[
             Event(
                 "guardian.recorded",
@@ -225,7 +224,6 @@ def _suppress(new: list[Suppression], register: LiveRegister, actor: Actor, at: 
     holders_mark({bytes(row.lookup) for row in stored})
     audit_record_many(
         actor=actor,
-        at=at,
         events=[
             Event(
                 "suppression.added",
@@ -354,6 +352,6 @@ def _refs(subject_ids: Iterable[int]) -> dict[int, UUID]:
 def _finish(kind: str, path: Path, actor: Actor, at: datetime, **counts: int) -> dict[str, int]:
     details: dict[str, object] = {"kind": kind, **counts, "sha256": file_sha256(path)}
     audit_record(
-        actor=actor, at=at, event=Event("import.finished", object=ObjectRef("file", path.name[:80]), details=details)
+        actor=actor, event=Event("import.finished", object=ObjectRef("file", path.name[:80]), details=details)
     )
     return counts

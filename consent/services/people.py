@@ -17,7 +17,7 @@ def person_view(*, subject_id: int, where: str, actor: Actor, at: datetime) -> P
     person = person_get(subject_id, at=at)
     if person is not None:
         event = Event("subject.viewed", subject=person.subject.ref, details={"where": where})
-        audit_record(actor=actor, at=at, event=event)
+        audit_record(actor=actor, event=event)
     return person
 
 
@@ -26,5 +26,5 @@ def people_search(*, text: str, where: str, actor: Actor, at: datetime) -> Found
     """Find who holds an identifier, and note the look at each of them. The text is kept nowhere."""
     found = people_find(text)
     events = [Event("subject.viewed", subject=person.ref, details={"where": where}) for person in found.people]
-    audit_record_many(actor=actor, at=at, events=events)
+    audit_record_many(actor=actor, events=events)
     return found

@@ -47,7 +47,7 @@ def preference_link_create(*, subject_id: int, actor: Actor, at: datetime, lifet
         object=ObjectRef("preference_link", str(link.id)),
         details={"scope": "withdraw"},
     )
-    audit_record(actor=actor, at=at, event=event)
+    audit_record(actor=actor, event=event)
     return reverse("preferences:open", args=[token])
 
 

@@ -122,7 +122,7 @@ def records_append(
     copy_rows("consent_record", _COLUMNS, rows)
     update_rows("consent_subject", {"id": "bigint", "version": "int"}, list(versions.items()))
     states_project(versions, register)
-    audit_record_many(actor=actor, at=at, events=events, request_id=request_id)
+    audit_record_many(actor=actor, events=events, request_id=request_id)
     return versions
 
 

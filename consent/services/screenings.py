@@ -121,7 +121,7 @@ def screening_start(
             "as_of": as_of.isoformat() if as_of else None,
         }
         event = Event("screening.started", object=ObjectRef("screening", str(screening.pk)), details=details)
-        audit_record(actor=actor, at=at, event=event)
+        audit_record(actor=actor, event=event)
     return screening
 
 
@@ -155,7 +155,7 @@ def screening_cancel(*, screening: Screening, actor: Actor, at: datetime) -> boo
             object=ObjectRef("screening", str(screening.pk)),
             details={"campaign": screening.campaign},
         )
-        audit_record(actor=actor, at=at, event=event)
+        audit_record(actor=actor, event=event)
     return True
 
 
@@ -353,7 +353,7 @@ class _Run:
                 "manifest_sha256": hashlib.sha256(screening.manifest.encode()).hexdigest(),
             }
             event = Event("screening.finished", object=ObjectRef("screening", str(screening.pk)), details=details)
-            audit_record(actor=Actor(screening.actor_kind, screening.actor_ref), at=at, event=event)  # type: ignore[arg-type]
+            audit_record(actor=Actor(screening.actor_kind, screening.actor_ref), event=event)  # type: ignore[arg-type]
 
 
 _STORE = """
@@ -500,7 +500,7 @@ def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Re
         object=ObjectRef("screening", str(screening.pk)),
         details={"removed": len(recheck.removed), "added": len(recheck.added)},
     )
-    audit_record(actor=actor, at=at, event=event)
+    audit_record(actor=actor, event=event)
     return recheck
 
 

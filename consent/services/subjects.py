@@ -116,7 +116,6 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     changed = [s for s in subjects.values() if s.id in old]
     audit_record_many(
         actor=actor,
-        at=at,
         events=[
             Event("subject.changed", subject=s.ref, version=s.version, details={"changed": "import"}) for s in changed
         ],
@@ -150,7 +149,6 @@ def subjects_create(subjects: Sequence[DataSubject], *, actor: Actor, at: dateti
     data_keys_ensure([subject.ref for subject in subjects])
     audit_record_many(
         actor=actor,
-        at=at,
         events=[
             Event(
                 "subject.created",

@@ -30,5 +30,5 @@ def client_create_or_reset(*, name: str, scopes: Sequence[str], actor: Actor, at
         object=ObjectRef("api_client", str(client.pk)),
         details={"client": name, "action": action},
     )
-    audit_record(actor=actor, at=at, event=event)
+    audit_record(actor=actor, event=event)
     return secret

@@ -47,7 +47,7 @@ def register_save(
     kind = row._meta.model_name or ""
     details: dict[str, object] = {"kind": kind, "code": code, "action": done, "sha256": register_digest(row)}
     event = Event("register.changed", object=ObjectRef(kind, code), details=details)
-    audit_record(actor=actor, at=at, event=event)
+    audit_record(actor=actor, event=event)
 
 
 def register_digest(row: Model) -> str:

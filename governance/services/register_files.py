@@ -63,7 +63,7 @@ def register_import(*, folder: Path, member_id_pattern: str, actor: Actor, at: d
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         details: dict[str, object] = {"kind": "file", "code": name, "action": "loaded", "sha256": digest}
         audit_record(
-            actor=actor, at=at, event=Event("register.changed", object=ObjectRef("register", name), details=details)
+            actor=actor, event=Event("register.changed", object=ObjectRef("register", name), details=details)
         )
 
 

@@ -11,6 +11,10 @@ from governance.crypto.keyring import derived_key, keyring
 
 @cache
 def signer(use: str) -> Signer:
-    """Return the signer for one use, such as `manifest`. Its name is `<tenant>/<use>`."""
+    """Return the signer for one use, such as `manifest`. Its name is `<tenant>/<use>`.
+
+    The one for `checkpoint` bears the ledger's own name, as C2SP tlog-checkpoint asks.
+    """
     tenant = option("TENANT")
-    return Ed25519Signer(f"{tenant}/{use}", derived_key("sign", keyring()["sign"].active, tenant, use))
+    name = f"zhixu.{tenant}/audit" if use == "checkpoint" else f"{tenant}/{use}"
+    return Ed25519Signer(name, derived_key("sign", keyring()["sign"].active, tenant, use))

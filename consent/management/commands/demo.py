@@ -24,6 +24,7 @@ from django.utils import timezone
 from audit.actors import SYSTEM, Actor
 from audit.errors import ZhixuError
 from audit.problems import words_of
+from audit.services.sequencing import sequencer_running
 from consent.decisions.reasons import REASONS, Reason
 from consent.management.progress import Progress
 from consent.management.tables import table
@@ -61,7 +62,7 @@ class Command(BaseCommand):
         try:
             self._load(folder)
             self._screen(folder)
-            with _serving(port):
+            with sequencer_running(), _serving(port):
                 self._show(port)
                 if not options["once"]:
                     self._wait()
