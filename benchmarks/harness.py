@@ -30,6 +30,29 @@ class WrongAnswerError(AssertionError):
     """The two sides disagree: the numbers mean nothing."""
 
 
+class Goals:
+    """What a benchmark must reach. Each method judges one value and returns the words for its table."""
+
+    def __init__(self) -> None:
+        self.missed: list[str] = []
+
+    def at_least(self, what: str, value: float, least: float) -> str:
+        return self._judged(what, f"≥ {least:g}", value >= least)
+
+    def at_most(self, what: str, value: float, most: float) -> str:
+        return self._judged(what, f"≤ {most:g}", value <= most)
+
+    def _judged(self, what: str, goal: str, met: bool) -> str:
+        if not met:
+            self.missed.append(f"{what} {goal}")
+        return f"{goal}: {'met' if met else 'MISSED'}"
+
+    def end(self) -> int:
+        """Say how it went; returns the exit code."""
+        print("all goals met" if not self.missed else f"MISSED: {', '.join(self.missed)}")
+        return int(bool(self.missed))
+
+
 @contextmanager
 def laboratory(*, durable: bool) -> Iterator[Path]:
     """Start PostgreSQL and Django on it, with an empty, migrated database; stop and delete everything at the end.
@@ -119,7 +142,8 @@ def machine() -> list[str]:
         server = cursor.fetchone()[0]
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return [
-        f"{_cpu_name()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}",
+        f"{_cpu_name()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]},"
+        f" load average {os.getloadavg()[1]:.1f} (our own included)",
         f"Python {platform.python_version()}, PostgreSQL {server}, {versions}",
     ]
 
