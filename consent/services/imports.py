@@ -85,6 +85,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def file_refuse_changed(path: Path, sha256: str) -> None:
+    """Raise TableError if a file is no longer the one a job was queued for: rows done are skipped by their number."""
+    if file_sha256(path) != sha256:
+        raise TableError("file_changed")
+
+
 def import_errors_path(job: ConsentImport) -> Path:
     """Return where the row-level errors of an import are written: `row,code`."""
     return Path(option("STATE")) / "imports" / f"{job.pk}.errors.csv"
@@ -145,7 +151,9 @@ class _Import:
         if not self._errors.exists():
             self._errors.write_text("row,code\n")
         os.truncate(self._errors, self._job.errors_offset or len("row,code\n"))
-        with open_text(Path(self._job.source)) as stream:
+        source = Path(self._job.source)
+        file_refuse_changed(source, self._job.sha256)
+        with open_text(source) as stream:
             rows = read_rows(stream, CONSENT_COLUMNS, required=REQUIRED)
             for row in islice(rows, self._job.rows_done):
                 if row.cells is not None:

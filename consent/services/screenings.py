@@ -48,7 +48,7 @@ from consent.screening.set_based import (
 )
 from consent.selectors.history import past_of
 from consent.selectors.register import LiveRegister, register_live
-from consent.services.imports import file_sha256
+from consent.services.imports import file_refuse_changed, file_sha256
 from consent.services.jobs import JobLostError, job_cancel, job_claim, job_fail, job_keep
 from governance.crypto.blind_index import lookup_maker
 from governance.domain.calendar import day_of
@@ -227,6 +227,7 @@ class _Run:
 
     def run(self) -> None:
         screening = self._screening
+        file_refuse_changed(Path(screening.source), screening.input_sha256)
         self._folder.mkdir(parents=True, exist_ok=True)
         if screening.snapshot_xid is None:
             self._begin()

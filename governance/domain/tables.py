@@ -26,6 +26,7 @@ TABLE_ERRORS: dict[str, str] = {
     "missing_column": _("A column is missing: %(what)s."),
     "duplicate_column": _("A column stands twice in the header: %(what)s."),
     "broken_csv": _("Row %(what)s is no CSV: a quote is not closed, or a cell is too long."),
+    "file_changed": _("The file was changed after the job was queued. Start a new one."),
     "not_parquet": _("The file is no Parquet file."),
     "format_unsupported": _("To read Parquet, install the extra: pip install 'zhixu[parquet]'"),
 }

@@ -16,7 +16,12 @@ from audit.problems import words_of
 from consent.management.progress import Progress
 from consent.models import ConsentImport
 from consent.selectors.jobs import job_error
-from consent.services.imports import consents_import_run, consents_import_start, import_errors_path
+from consent.services.imports import (
+    consents_import_run,
+    consents_import_start,
+    file_sha256,
+    import_errors_path,
+)
 from governance.domain.cells import clean, parse_instant
 
 
@@ -40,7 +45,7 @@ class Command(BaseCommand):
                 raise CommandError("--imported-at: write it as 2026-11-20 22:00:00 or with an offset")
             imported_at = min(given, imported_at)
         try:
-            job = self._unfinished(path) or consents_import_start(
+            job = self._unfinished(path, dry_run=options["dry_run"]) or consents_import_start(
                 path=path, dry_run=options["dry_run"], imported_at=imported_at, actor=SYSTEM
             )
         except ZhixuError as error:
@@ -61,7 +66,12 @@ class Command(BaseCommand):
         for code, count in done.by_code.items():
             self.stdout.write(f"  {code}: {count:,}")
 
-    def _unfinished(self, path: Path) -> ConsentImport | None:
+    def _unfinished(self, path: Path, *, dry_run: bool) -> ConsentImport | None:
         """An import of this very file that a killed process left: go on with it."""
-        jobs = ConsentImport.objects.filter(source=str(path), status="running", lease_until__lt=timezone.now())
-        return jobs.first()
+        return ConsentImport.objects.filter(
+            source=str(path),
+            sha256=file_sha256(path),
+            dry_run=dry_run,
+            status="running",
+            lease_until__lt=timezone.now(),
+        ).first()
