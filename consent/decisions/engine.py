@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from consent.decisions.facts import (
+    HolderFacts,
     Plan,
     Register,
     Requirement,
     RowFacts,
     SendFacts,
+    not_out,
 )
 from consent.decisions.reasons import Reason
 from consent.decisions.rules import HOLDER_RULES, ROW_RULES, SEND_RULES, Sees
@@ -25,6 +27,8 @@ from governance.domain.calendar import start_of_day
 
 SHARE_PURPOSE = "share.partner"
 CROSS_BORDER_PURPOSE = "crossborder.transfer"
+
+_OUT_RULES = tuple(rule for rule in HOLDER_RULES if rule.sees is Sees.OUT)
 
 Findings = dict[Reason, Severity]
 
@@ -149,12 +153,14 @@ def judge_row(row: RowFacts, judgement: SendJudgement) -> Verdict:
 
 
 def _set_aside(row: RowFacts, r: Requirement) -> RowFacts:
-    rules = [x for x in HOLDER_RULES if x.sees is Sees.OUT and (r.marketing or not x.marketing)]
-    out = tuple(any(rule.fires(h, r) for rule in rules) for h in row.holders)
-    row = replace(row, out=out)
-    present = row.present
+    out = tuple(_is_out(holder, r) for holder in row.holders)
+    present = not_out(row.holders, out)
     lift = row.subscribed_at if r.one_time else _latest(h.state.lift_at for h in present)
-    return replace(row, lift_at=lift, asked_lift_at=_latest(h.asked.lift_at for h in present))
+    return replace(row, out=out, lift_at=lift, asked_lift_at=_latest(h.asked.lift_at for h in present))
+
+
+def _is_out(holder: HolderFacts, r: Requirement) -> bool:
+    return any(rule.fires(holder, r) for rule in _OUT_RULES if r.marketing or not rule.marketing)
 
 
 def _latest(instants: Iterable[datetime | None]) -> datetime | None:

@@ -220,6 +220,11 @@ class RowFacts:
     @property
     def present(self) -> tuple[HolderFacts, ...]:
         """The holders who are not set aside (all of them, if all are out)."""
-        if all(self.out):
-            return self.holders
-        return tuple(h for h, out in zip(self.holders, self.out, strict=True) if not out)
+        return not_out(self.holders, self.out)
+
+
+def not_out(holders: tuple[HolderFacts, ...], out: tuple[bool, ...]) -> tuple[HolderFacts, ...]:
+    """Return the holders who are not out, or all of them if all are. `out`: one per holder."""
+    if all(out):
+        return holders
+    return tuple(h for h, is_out in zip(holders, out, strict=True) if not is_out)
