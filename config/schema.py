@@ -56,6 +56,11 @@ _SEND = {
     "personalised": {"type": "boolean"},
     "planned_at": {"type": "string", "format": "date-time"},
 }
+_LEDGER: dict[str, Any] = {
+    "type": ["object", "null"],
+    "description": "the newest signed head of the ledger; null before the first",
+    "properties": {"size": {"type": "integer"}, "root": {"type": "string"}},
+}
 _DECISION = {
     "type": "object",
     "required": ["decision", "outcome", "reasons", "obligations"],
@@ -69,6 +74,7 @@ _DECISION = {
         "rule_set": {"type": "string"},
         "policy": {"type": "integer"},
         "subject_version": {"type": "integer"},
+        "ledger": _LEDGER,
         "evaluated_at": {"type": "string", "format": "date-time"},
         "expires_at": {"type": "string", "format": "date-time"},
         "simulated": {"type": "boolean"},
@@ -116,6 +122,7 @@ _SCHEMAS = {
             "results": {"type": "object", "additionalProperties": {"type": "object"}},
             "counts": {"type": "object"},
             "rule_set": {"type": "string"},
+            "ledger": _LEDGER,
             "evaluated_at": {"type": "string", "format": "date-time"},
             "expires_at": {"type": "string", "format": "date-time"},
         },

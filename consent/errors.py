@@ -81,3 +81,13 @@ class ContentChangedError(ConflictError):
 
 class NoticeBackdatedError(InvalidInputError):
     code = "notice_backdated"
+
+
+class DecisionNotFoundError(NotFoundError):
+    code = "decision_not_found"
+
+
+class RuleSetUnknownError(ConflictError):
+    """A decision of another rule set is judged again by the release that holds it, not by this one."""
+
+    code = "rule_set_unknown"

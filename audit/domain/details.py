@@ -51,6 +51,7 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
     "key.announced": frozenset({"use", "verifier", "merge_delay", "longest_transaction"}),
     "ledger.heartbeat": frozenset(),
     "ledger.exported": frozenset({"files", "size"}),
+    "decision.replayed": frozenset(),
     "decision.sealed": frozenset({"count", "root", "first", "last"}),
 }
 

@@ -156,11 +156,17 @@ def full_answer(result: CheckResult, item: Checked, language: str) -> dict[str, 
         "rule_set": RULE_SET,
         "policy": rules.policy.revision,
         "subject_version": item.subject_version or 0,
+        "ledger": ledger_shown(result),
         "evaluated_at": result.decided_at.isoformat(),
     }
     if verdict.outcome.may_send:
         answer["expires_at"] = _expiry(result)
     return answer
+
+
+def ledger_shown(result: CheckResult) -> dict[str, object] | None:
+    """Return the newest signed head of the ledger when it was decided; None before the first."""
+    return {"size": result.ledger.size, "root": f"sha256:{result.ledger.root.hex()}"} if result.ledger else None
 
 
 def _expiry(result: CheckResult) -> str:
@@ -224,6 +230,7 @@ def check_batch(request: HttpRequest) -> HttpResponse:
         "evaluated_at": (latest.decided_at if latest else now).isoformat(),
     }
     if latest:
+        answer["ledger"] = ledger_shown(latest)
         answer["expires_at"] = _expiry(latest)
     return _json(answer, headers)
 

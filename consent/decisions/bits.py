@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from consent.decisions.engine import Findings, Verdict, verdict
-from consent.decisions.reasons import Reason
+from consent.decisions.reasons import REASONS, Reason
 from consent.domain.terms import Outcome, Severity
 
 _DENY, _HOLD, _DEFER, _STRIP = Severity.DENY, Severity.HOLD, Severity.DEFER, Severity.STRIP
@@ -93,3 +93,21 @@ def verdict_of(bits: int, send: Findings, *, marketing: bool) -> Verdict:
         if reason not in findings or severity.rank > findings[reason].rank:
             findings[reason] = severity
     return verdict(findings.items(), marketing=marketing)
+
+
+def send_text(findings: Findings) -> str:
+    """Return findings on a send as they are stored with a decision: `CODE`, or `CODE:weight` if not its usual one."""
+    return ";".join(
+        reason.name if weight is REASONS[reason].severity else f"{reason.name}:{weight.value}"
+        for reason, weight in sorted(findings.items())
+    )
+
+
+def send_read(text: str) -> Findings:
+    """Return what `send_text` stored. Codes of a later rule set are left out."""
+    findings: Findings = {}
+    for part in text.split(";"):
+        name, _, weight = part.partition(":")
+        if name in Reason.__members__:
+            findings[Reason[name]] = Severity(weight) if weight else REASONS[Reason[name]].severity
+    return findings

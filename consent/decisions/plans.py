@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import lru_cache
 
 from consent.decisions.facts import Plan, Register
 from governance.domain.terms import PurposeKind
@@ -22,6 +24,27 @@ class Asked:
     in_house: bool = False  # the caller says there is no recipient
     personalised: bool | None = None
     planned_at: datetime | None = None
+
+
+@lru_cache(maxsize=1024)
+def asked_text(asked: Asked) -> str:
+    """Return what was said of a check as JSON, for keeping: what was not said is left out."""
+    said = {field.name: value for field in fields(asked) if (value := getattr(asked, field.name)) not in (None, False)}
+    if asked.personalised is False:
+        said["personalised"] = False
+    if asked.planned_at:
+        said["planned_at"] = asked.planned_at.isoformat()
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def asked_read(text: str) -> Asked:
+    """Return what `asked_text` kept."""
+    said = json.loads(text or "{}")
+    if "fields" in said:
+        said["fields"] = tuple(said["fields"])
+    if "planned_at" in said:
+        said["planned_at"] = datetime.fromisoformat(said["planned_at"])
+    return Asked(**said)
 
 
 def plan_of(asked: Asked, register: Register, at: datetime) -> Plan:

@@ -11,7 +11,11 @@ from governance.models import APIClient
 
 
 class Decision(models.Model):
-    """One answer that was given. Append-only. The words of a code are in the rule set named."""
+    """One answer that was given. Append-only. The words of a code are in the rule set named.
+
+    `snapshot` (pg_snapshot) and `row_xid` (xid8) are added in SQL: what the decision saw, and the transaction that
+    kept it. With them it is judged again on the same facts (consent/services/replays.py).
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     decided_at = models.DateTimeField(_("decided at"))
@@ -35,12 +39,14 @@ class Decision(models.Model):
     subject_version = models.IntegerField(_("person's version"), null=True)
     register_version = models.BigIntegerField(_("register version"))
     rule_set = models.CharField(_("rule set"), max_length=20)
-    send_codes = models.CharField(_("findings on the send"), max_length=400, blank=True)
+    send_codes = models.CharField(_("findings on the send"), max_length=2000, blank=True)
     subject_bits = models.BigIntegerField(_("findings on the person"))
     outcome = models.SmallIntegerField(
         _("outcome"),
         choices=[(0, _("allow")), (1, _("allow with obligations")), (2, _("defer")), (3, _("hold")), (4, _("deny"))],
     )
+    asked = models.TextField(_("what was asked"), blank=True, default="")
+    ledger_size = models.BigIntegerField(_("size of the ledger"), null=True)
 
     class Meta:
         db_table = "consent_decision"
@@ -109,7 +115,7 @@ class Screening(Job):
     by_code = models.JSONField(_("by code"), default=dict)
     offsets = models.JSONField(default=dict)  # bytes of each result file that are committed
     register_version = models.BigIntegerField(null=True)
-    send_codes = models.CharField(_("findings on the send"), max_length=400, blank=True)
+    send_codes = models.CharField(_("findings on the send"), max_length=2000, blank=True)
     judged_at = models.DateTimeField(_("judged at"), null=True)
     snapshot_xid = models.BigIntegerField(null=True)  # changes from this transaction on are new to it
     manifest = models.TextField(_("manifest"), blank=True)

@@ -12,10 +12,10 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from consent.decisions.bits import OUTCOMES, verdict_of
+from consent.decisions.bits import OUTCOMES, send_read, verdict_of
 from consent.decisions.engine import Verdict
 from consent.decisions.history import Contact
-from consent.decisions.reasons import REASONS, Reason
+from consent.decisions.reasons import Reason
 from consent.domain.records import Slot, stale_notices
 from consent.domain.terms import Outcome, SubjectStatus
 from consent.models import (
@@ -355,11 +355,8 @@ def _past(row: Decision) -> PastDecision:
 
 
 def decision_verdict(row: Decision) -> Verdict:
-    """Return the findings a stored decision names. The weight of one on the send is its usual one."""
-    send = {
-        Reason[name]: REASONS[Reason[name]].severity for name in row.send_codes.split(";") if name in Reason.__members__
-    }
-    return verdict_of(row.subject_bits, send, marketing=True)
+    """Return the findings a stored decision names."""
+    return verdict_of(row.subject_bits, send_read(row.send_codes), marketing=True)
 
 
 def _sends(identifiers: Iterable[MaskedIdentifier]) -> list[SendRecord]:

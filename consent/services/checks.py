@@ -19,10 +19,10 @@ from django.db import connection
 
 from audit.domain.ids import uuid7s
 from consent.decisions.answers import Evidence
-from consent.decisions.bits import bit, verdict_of
+from consent.decisions.bits import bit, send_text, verdict_of
 from consent.decisions.engine import SendJudgement, Verdict, judge_send
 from consent.decisions.facts import Plan
-from consent.decisions.plans import Asked, plan_of
+from consent.decisions.plans import Asked, asked_text, plan_of
 from consent.decisions.reasons import RULE_SET, Reason
 from consent.screening.set_based import (
     NOT_JUDGED,
@@ -65,6 +65,11 @@ class Checked:
     evidence: Evidence
 
 
+class LedgerHead(NamedTuple):
+    size: int
+    root: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     plan: Plan
@@ -72,6 +77,7 @@ class CheckResult:
     register: LiveRegister
     judged_at: datetime
     decided_at: datetime
+    ledger: LedgerHead | None  # the newest signed head when it was decided
     items: list[Checked]
 
 
@@ -103,7 +109,7 @@ def decisions_check(
         at = max(asked.planned_at or now, now)
         plan = plan_of(asked, register.rules, at)
         judgement = judge_send(plan, register=register.rules, at=at)
-        rows = _execute(subjects, plan, judgement, at, caller, request_hash, evidence, register)
+        rows = _execute(subjects, asked, plan, judgement, at, caller, request_hash, evidence, register)
         gate = rows[0]
         if gate.client is None or not gate.fresh:
             raise CallerRefusedError("token")
@@ -120,7 +126,8 @@ def decisions_check(
             items = [
                 _checked(row, judgement, register) for row in sorted(rows[: len(subjects)], key=lambda r: r.n or 0)
             ]
-            return CheckResult(plan, judgement, register, at, gate.clock, items)
+            head = LedgerHead(gate.ledger_size, gate.ledger_root or b"") if gate.ledger_size is not None else None
+            return CheckResult(plan, judgement, register, at, gate.clock, head, items)
     raise RuntimeError("the register changes faster than it can be read")
 
 
@@ -131,6 +138,8 @@ class _Row(NamedTuple):
     permitted: bool | None
     register_version: int
     clock: datetime
+    ledger_size: int | None
+    ledger_root: bytes | None
     n: int | None
     bits: int | None
     decision: object
@@ -146,6 +155,7 @@ class _Row(NamedTuple):
 
 def _execute(
     subjects: Sequence[SubjectRef],
+    asked: Asked,
     plan: Plan,
     judgement: SendJudgement,
     at: datetime,
@@ -173,8 +183,9 @@ def _execute(
         "recipient": plan.recipient or "",
         "register": register.version,
         "campaign": plan.campaign or "",
+        "asked": asked_text(asked),
         "request_hash": request_hash,
-        "send_codes": ";".join(reason.name for reason in sorted(judgement.findings))[:400],
+        "send_codes": send_text(judgement.findings),
         "rule_set": RULE_SET,
     }
     kinds, lookups, ids = [kind for kind, _ in subjects], [lookup for _, lookup in subjects], uuid7s(len(subjects))
@@ -273,8 +284,9 @@ gate AS MATERIALIZED (
         AND (a.fields IS NULL OR %(fields)s::text[] <@ a.fields::text[])
         AND (a.recipients IS NULL OR %(recipient)s = '' OR %(recipient)s = ANY(a.recipients))
         AND (a.networks IS NULL OR %(ip)s::inet <<= ANY(a.networks::cidr[])) AS permitted,
-        h.version AS register_version
+        h.version AS register_version, l.size AS ledger_size, l.root AS ledger_root
     FROM governance_register_head h LEFT JOIN auth a ON true
+        LEFT JOIN (SELECT size, root FROM audit_checkpoint ORDER BY size DESC LIMIT 1) l ON true
 ),
 aud AS (
     {aud}
@@ -287,12 +299,14 @@ decided AS (
 ),
 kept AS (
     INSERT INTO consent_decision (id, decided_at, judged_at, client_id, campaign, purpose, channel, request_hash,
-        type, lookup, subject_id, subject_version, register_version, rule_set, send_codes, subject_bits, outcome)
+        type, lookup, subject_id, subject_version, register_version, rule_set, send_codes, subject_bits, outcome,
+        asked, ledger_size)
     SELECT d.decision, now(), %(at)s, g.client, %(campaign)s, %(p_code)s, %(c_code)s, %(request_hash)s,
-        d.type, d.lookup, d.subject_id, d.version, g.register_version, %(rule_set)s, %(send_codes)s, d.bits, d.outcome
+        d.type, d.lookup, d.subject_id, d.version, g.register_version, %(rule_set)s, %(send_codes)s, d.bits, d.outcome,
+        %(asked)s, g.ledger_size
     FROM decided d CROSS JOIN gate g
 )
-SELECT g.client, g.fresh, g.scoped, g.permitted, g.register_version, clock_timestamp(),
+SELECT g.client, g.fresh, g.scoped, g.permitted, g.register_version, clock_timestamp(), g.ledger_size, g.ledger_root,
     v.n, v.bits, v.decision, v.version {columns}
 FROM gate g LEFT JOIN decided v ON true {joins}
 """
@@ -331,6 +345,7 @@ _CASTS = {
     "recipient": "text",
     "register": "bigint",
     "campaign": "text",
+    "asked": "text",
     "request_hash": "bytea",
     "send_codes": "text",
     "worst": "int",

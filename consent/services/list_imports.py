@@ -351,7 +351,5 @@ def _refs(subject_ids: Iterable[int]) -> dict[int, UUID]:
 
 def _finish(kind: str, path: Path, actor: Actor, at: datetime, **counts: int) -> dict[str, int]:
     details: dict[str, object] = {"kind": kind, **counts, "sha256": file_sha256(path)}
-    audit_record(
-        actor=actor, event=Event("import.finished", object=ObjectRef("file", path.name[:80]), details=details)
-    )
+    audit_record(actor=actor, event=Event("import.finished", object=ObjectRef("file", path.name[:80]), details=details))
     return counts

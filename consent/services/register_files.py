@@ -46,9 +46,7 @@ def register_load(*, folder: Path, member_id_pattern: str, actor: Actor, at: dat
     for name in FILES:
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         details: dict[str, object] = {"kind": "file", "code": name, "action": "loaded", "sha256": digest}
-        audit_record(
-            actor=actor, event=Event("register.changed", object=ObjectRef("register", name), details=details)
-        )
+        audit_record(actor=actor, event=Event("register.changed", object=ObjectRef("register", name), details=details))
 
 
 def _load_point(entry: Entry) -> None:
