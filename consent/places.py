@@ -18,7 +18,3 @@ def profile_place(column: str, subject: UUID, row_version: int = 1) -> Place:
 
 def guardian_place(row: UUID, child: UUID) -> Place:
     return Place(option("TENANT"), "consent_guardianship", "guardian", row, child)
-
-
-def context_place(record: UUID, subject: UUID) -> Place:
-    return Place(option("TENANT"), "consent_record", "context", record, subject)

@@ -16,6 +16,8 @@ _ACT = frozenset(
         "separate",
         "notice",
         "text_hash",
+        "text_sha256",
+        "language",
         "point",
         "said_at",
         "control",
@@ -46,13 +48,15 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
     "screening.cancelled": frozenset({"campaign"}),
     "preference_link.created": frozenset({"scope"}),
     "subject.viewed": frozenset({"where"}),
+    "subject.revealed": frozenset({"where", "why"}),
     "access.denied": frozenset({"where", "why"}),
     "api_client.changed": frozenset({"client", "action"}),
     "key.announced": frozenset({"use", "verifier", "merge_delay", "longest_transaction"}),
     "ledger.heartbeat": frozenset(),
     "ledger.exported": frozenset({"files", "size"}),
+    "ledger.verified": frozenset({"size", "root", "result", "findings"}),
     "decision.replayed": frozenset(),
-    "decision.sealed": frozenset({"count", "root", "first", "last"}),
+    "decision.sealed": frozenset({"count", "root", "since", "until"}),
 }
 
 

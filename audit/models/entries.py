@@ -29,7 +29,7 @@ class AuditEntry(models.Model):
         db_table = "audit_entry"
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit entries")
-        default_permissions = ()
+        default_permissions = ("view",)
         ordering = ["-id"]
         indexes = [
             models.Index(
@@ -37,6 +37,11 @@ class AuditEntry(models.Model):
             ),
             models.Index(fields=["object_kind", "object_ref"], name="audit_entry_object"),
             models.Index(fields=["type", "recorded_at"], name="audit_entry_type"),
+            models.Index(
+                fields=["actor_kind", "actor_ref", "id"],
+                name="audit_entry_who",
+                condition=models.Q(actor_kind__in=["user", "api"]),
+            ),
         ]
         constraints = [
             models.CheckConstraint(

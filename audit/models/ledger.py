@@ -108,3 +108,39 @@ class Anchor(models.Model):
         default_permissions = ("view",)
         ordering = ["-id"]
         indexes = [models.Index(fields=["kind", "target", "-id"], name="audit_anchor_target")]
+
+    def __str__(self) -> str:
+        return f"{self.size} · {self.kind}"
+
+
+class Verification(models.Model):
+    """One time somebody asked whether the ledger is whole, and the answer. Append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    size = models.BigIntegerField(_("size"))
+    root = models.BinaryField(_("root"), max_length=32)
+    heads = models.BigIntegerField(_("heads compared"))
+    pending = models.BigIntegerField(_("waiting entries"))
+    result = models.CharField(_("result"), max_length=6)
+    findings = models.JSONField(_("findings"), default=list)  # [{"code", "count", "places"}]
+    actor_kind = models.CharField(_("asked by"), max_length=10)
+    actor_ref = models.CharField(_("actor reference"), max_length=64, blank=True)
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"))
+
+    class Meta:
+        db_table = "audit_verification"
+        verbose_name = _("verification")
+        verbose_name_plural = _("verifications")
+        default_permissions = ("add", "view")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(result__in=["whole", "broken"]), name="audit_verification_result_known"),
+            models.CheckConstraint(
+                condition=Q(result="whole", findings=[]) | (Q(result="broken") & ~Q(findings=[])),
+                name="audit_verification_broken_says_what",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.finished_at:%Y-%m-%d %H:%M}"

@@ -6,19 +6,30 @@ import json
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from audit.admin_base import ACTORS, Labels, LedgerAdmin, choice_filter
+from audit.admin_base import ACTORS, Labels, LedgerAdmin, actor_of, choice_filter
+from audit.errors import ZhixuError
+from audit.problems import words_of
 from consent.admin.shown import chart_of, counted, shown_verdict
 from consent.admin.words import (
     ACTS,
     BUNDLES,
     CONTROLS,
     OUTCOME_NUMBERS,
+    PRIVATE,
+    REVEALS,
     SENDS,
     STATUSES,
     SUPPRESSIONS,
@@ -35,7 +46,10 @@ from consent.models import (
 )
 from consent.selectors.jobs import job_error
 from consent.selectors.people import decision_verdict
+from consent.services.evidence import RevealReason, evidence_is_sealed, evidence_reveal
 from governance.admin.words import IDENTIFIERS
+
+_SECRET = method_decorator([sensitive_post_parameters("note"), csrf_protect])
 
 
 def _person_link(subject_id: int | None) -> str:
@@ -44,6 +58,13 @@ def _person_link(subject_id: int | None) -> str:
     return format_html(
         '<a href="{}">#{}</a>', reverse("admin:consent_datasubject_change", args=[subject_id]), subject_id
     )
+
+
+class RevealForm(forms.Form):
+    """Why sealed evidence is opened."""
+
+    why = forms.ChoiceField(label=_("reason"), choices=list(REVEALS.items()))
+    note = forms.CharField(label=_("what for, in a few words"), min_length=4, max_length=300)
 
 
 @admin.register(ConsentRecord)
@@ -69,7 +90,67 @@ class ConsentRecordAdmin(LedgerAdmin):
     )
     readonly_fields = ("person", "reference")
     labels: ClassVar[dict[str, Labels]] = {"act": ACTS, "control": CONTROLS, "bundle": BUNDLES, "actor_kind": ACTORS}
+    change_form_template = "admin/consent/consentrecord/change_form.html"
     empty_hint = _("Nobody has said yes or no yet. Import historic consents, or record them through the API.")
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/reveal/", wrap(self.reveal_view), name="consent_consentrecord_reveal"),
+            *super().get_urls(),
+        ]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        record = context.get("original")
+        if record is not None:
+            context |= {
+                "sealed": evidence_is_sealed(record),
+                "may_reveal": self._may_reveal(request),
+                "form": RevealForm(),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @_SECRET
+    @method_decorator(sensitive_variables("content"))
+    def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Open the sealed evidence of one record, for this one answer."""
+        back = HttpResponseRedirect(reverse("admin:consent_consentrecord_change", args=[pk]))
+        if request.method != "POST":
+            return back
+        record = self.get_object(request, str(pk))
+        if not self.has_view_permission(request, record) or not self._may_reveal(request):
+            raise PermissionDenied
+        if record is None:
+            raise Http404
+        form = RevealForm(request.POST)
+        if not form.is_valid():
+            self.message_user(request, gettext("Say why, and in a few words what for."), messages.ERROR)
+            return back
+        try:
+            content = evidence_reveal(
+                record=record,
+                why=RevealReason(form.cleaned_data["why"]),
+                note=form.cleaned_data["note"],
+                actor=actor_of(request),
+                where="admin.record",
+            )
+        except ZhixuError as error:
+            self.message_user(request, words_of(error), messages.ERROR)
+            return back
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Sealed evidence of %(record)s") % {"record": record},
+            "opts": self.opts,
+            "original": record,
+            "content": [(PRIVATE.get(name, name), value) for name, value in (content or {}).items()],
+        }
+        response = TemplateResponse(request, "admin/consent/consentrecord/revealed.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @staticmethod
+    def _may_reveal(request: HttpRequest) -> bool:
+        return request.user.has_perm("consent.reveal_consentrecord")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Find by reference only, with or without its prefix."""

@@ -146,3 +146,15 @@ REMEDIES: Labels = {
     "ASK_FOR_SEPARATE_CONSENT": _("Ask for the separate consent this use needs."),
     "SEND_LATER": _("Send later."),
 }
+REVEALS: Labels = {
+    "complaint": _("A complaint is being handled"),
+    "subject_request": _("The person asked for it"),
+    "authority": _("An authority or court asked for it"),
+    "dispute": _("The consent is disputed"),
+    "inspection": _("Inspection of the evidence"),
+}
+PRIVATE: Labels = {
+    "ip": _("address (IP)"),
+    "user_agent": _("browser"),
+    "attachment": _("attachment"),
+}

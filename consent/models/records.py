@@ -72,7 +72,6 @@ class ConsentRecord(models.Model):
     valid_until = models.DateField(_("valid until"), null=True)
     evidence = models.CharField(_("evidence class"), max_length=1, blank=True)
     proof = models.CharField(_("proof"), max_length=100, blank=True)
-    context = models.BinaryField(_("sealed evidence"), null=True)
     actor_kind = models.CharField(_("recorded by"), max_length=10)
     actor_ref = models.CharField(_("operator"), max_length=64, blank=True)
     source_key = models.BinaryField(_("idempotency key"), max_length=16, null=True, unique=True)
@@ -83,6 +82,7 @@ class ConsentRecord(models.Model):
         verbose_name = _("consent record")
         verbose_name_plural = _("consent records")
         default_permissions = ("view",)
+        permissions = [("reveal_consentrecord", "Can open the sealed evidence of a consent record")]
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(condition=Q(act__in=[act.value for act in Act]), name="consent_record_act_known"),

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
-import orjson
 from django.db import transaction
 
 from audit.actors import Actor
-from audit.domain.ids import uuid7
+from audit.domain.ids import uuid7, uuid7s
 from consent.domain.ages import CHILD_AGE, is_under, youngest_birth
 from consent.domain.imports import CLOCK_SKEW, GIVES, yes_refused
 from consent.domain.records import NoticeRef, Record, Slot, State, good_form
 from consent.domain.terms import NO, Act, Bundle, Control
 from consent.errors import ConsentRefusedError, IdentifierAmbiguousError, IdentifierMalformedError
 from consent.models import DataSubject, Identifier, SubjectProfile
-from consent.places import context_place, profile_place
+from consent.places import profile_place
 from consent.selectors.history import guardianships_for
 from consent.selectors.profiles import births_for
 from consent.selectors.register import LiveRegister, register_live
@@ -31,6 +30,7 @@ from governance.domain.cells import clean
 from governance.domain.identifiers import IdentifierType, canonical_reader
 from governance.domain.terms import PurposeKind
 from governance.services.keys import data_keys_ensure
+from governance.services.payloads import payloads_seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class Captured:
     subject_id: int
     subject_ref: UUID
     records: list[Recorded]
+    entry: UUID  # of the first act in the trail: what the receipt is named after
 
 
 @transaction.atomic
@@ -117,7 +118,10 @@ def consents_record(
     ]
     subject = _subject(identifiers, birth_date, register, actor, at)
     _refuse_child(subject.id, records, register)
-    sealed = _sealed_context(subject, records, evidence)
+    entries = uuid7s(len(records))
+    sealed = payloads_seal(
+        entries=dict.fromkeys(entries, evidence.private) if evidence.private else {}, subject=subject.ref
+    )
     new = [
         NewRecord(
             subject_id=subject.id,
@@ -125,13 +129,14 @@ def consents_record(
             proof=evidence.control_id[:100] or request_id[:100],
             text_hash=notice.text_sha256 if notice else "",
             language=notice.language if notice else "",
-            context=context,
+            entry=entry,
+            payload=sealed.get(entry),
         )
-        for record, context in zip(records, sealed, strict=True)
+        for record, entry in zip(records, entries, strict=True)
     ]
     records_append(new, register=register, actor=actor, at=at, request_id=request_id)
     states = states_for(subject.id, register_live())
-    return Captured(subject.id, subject.ref, [_recorded(record, states) for record in records])
+    return Captured(subject.id, subject.ref, [_recorded(record, states) for record in records], entries[0])
 
 
 def _record(
@@ -276,14 +281,6 @@ def _refuse_child(subject_id: int, records: Sequence[Record], register: LiveRegi
             continue
         if not any(g.in_force(record.purpose or "", record.at) for g in guardianships):
             raise ConsentRefusedError("A guardian's consent is needed.", reason="CHILD_NO_GUARDIAN_CONSENT", item=place)
-
-
-def _sealed_context(subject: DataSubject, records: Sequence[Record], evidence: GivenEvidence) -> list[bytes | None]:
-    if not evidence.private:
-        return [None for _ in records]
-    key = data_keys_ensure([subject.ref], use="evidence")[subject.ref]
-    text = orjson.dumps(dict(evidence.private)).decode()
-    return [key.seal(text, context_place(UUID(record.ref), subject.ref)) for record in records]
 
 
 def _recorded(record: Record, states: Mapping[Slot, State]) -> Recorded:

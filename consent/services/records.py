@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -12,14 +12,14 @@ from django.db import transaction
 from audit.actors import Actor
 from audit.bulk import copy_rows, update_rows
 from audit.domain.ids import uuid7
-from audit.services.record import Event, ObjectRef, audit_record_many
+from audit.services.record import Event, ObjectRef, SealedPayload, audit_record_many
 from consent.domain.records import Record
 from consent.domain.terms import Act, Bundle, Control
 from consent.models import DataSubject
 from consent.selectors.register import LiveRegister, register_live
 from consent.services.states import states_project
 
-_EVENTS = {
+EVENTS = {
     Act.GRANT: "consent.granted",
     Act.RENEW: "consent.renewed",
     Act.CONFIRM: "consent.confirmed",
@@ -48,12 +48,14 @@ _COLUMNS = (
     "valid_until",
     "evidence",
     "proof",
-    "context",
     "actor_kind",
     "actor_ref",
     "source_key",
     "source_digest",
 )
+
+
+_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class NewRecord:
     proof: str = ""
     text_hash: str = ""  # as much of it as was given
     language: str = ""
-    context: bytes | None = None  # sealed: address, browser and the like
+    entry: UUID = field(default_factory=uuid7)  # of the audit entry, for which a payload is sealed
+    payload: SealedPayload | None = None  # address, browser and the like
     source_key: bytes | None = None
     source_digest: bytes | None = None
 
@@ -111,14 +114,13 @@ def records_append(
                 record.valid_until,
                 record.evidence,
                 item.proof,
-                item.context,
                 actor.kind,
                 actor.ref,
                 item.source_key,
                 item.source_digest,
             )
         )
-        events.append(_event(record, people[item.subject_id][0], version, said_at))
+        events.append(_event(item, people[item.subject_id][0], version, said_at))
     copy_rows("consent_record", _COLUMNS, rows)
     update_rows("consent_subject", {"id": "bigint", "version": "int"}, list(versions.items()))
     states_project(versions, register)
@@ -126,10 +128,13 @@ def records_append(
     return versions
 
 
-def _event(record: Record, subject: UUID, version: int, said_at: datetime) -> Event:
-    """Return the trace of an act: all that the fold of the ledger reads, so that the trail alone can be folded."""
+def _event(item: NewRecord, subject: UUID, version: int, said_at: datetime) -> Event:
+    """Return the trace of an act: all that the fold of the ledger and its receipt read, so that neither needs more."""
+    record = item.record
     return Event(
-        type=_EVENTS[record.act],
+        id=item.entry,
+        payload=item.payload,
+        type=EVENTS[record.act],
         subject=subject,
         version=version,
         object=ObjectRef("consent", record.ref),
@@ -143,6 +148,8 @@ def _event(record: Record, subject: UUID, version: int, said_at: datetime) -> Ev
             "said_at": said_at.isoformat(),
             "separate": record.separate or None,
             "text_hash": record.text_hash,
+            "text_sha256": item.text_hash if len(item.text_hash) == _SHA256_DIGITS else None,
+            "language": item.language,
             "control": record.control.value if record.control else None,
             "pre_checked": record.pre_checked,
             "bundle": record.bundle.value,
