@@ -3,6 +3,7 @@ from consent.models.contacts import SendRecord, Suppression, TemplateSubscriptio
 from consent.models.decisions import (
     ConsentImport,
     Decision,
+    DecisionSeal,
     Job,
     PreferenceLink,
     Screening,
@@ -22,6 +23,7 @@ __all__ = [
     "Content",
     "DataSubject",
     "Decision",
+    "DecisionSeal",
     "Guardianship",
     "Identifier",
     "Job",

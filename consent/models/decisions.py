@@ -57,6 +57,21 @@ class Decision(models.Model):
         indexes = [models.Index(fields=["lookup"], name="decision_lookup")]
 
 
+class DecisionSeal(models.Model):
+    """All decisions of the transactions from `since` to before `until`, sealed by one entry of the ledger."""
+
+    entry_id = models.UUIDField(primary_key=True)
+    since = models.BigIntegerField()
+    until = models.BigIntegerField(unique=True)
+    count = models.BigIntegerField(_("decisions"))
+    root = models.BinaryField(_("root"), max_length=32)
+    sealed_at = models.DateTimeField(_("sealed at"))
+
+    class Meta:
+        db_table = "consent_decision_seal"
+        default_permissions = ()
+
+
 class Upload(models.Model):
     """A file somebody sent us to work on. The file is deleted after a day; its digest stays."""
 

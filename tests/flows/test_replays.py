@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -132,3 +133,17 @@ def test_what_was_never_decided_cannot_be_judged_again(demo: DemoServer, text: s
 
     assert code == 1
     assert words in output
+
+
+def test_a_decision_is_sealed_into_the_ledger_and_proved_in_two_steps(api: Api, demo: DemoServer) -> None:
+    answer = asked(api, "sealed@example.com")
+    deadline = time.monotonic() + 40
+    output = ""
+    while "sealed in" not in output and time.monotonic() < deadline:
+        time.sleep(2)
+        code, output = replayed(demo, answer["decision_id"])
+
+    assert code == 0
+    assert re.search(r"sealed in +entry [0-9a-f-]{36}, \d+ of \d+, root sha256:[0-9a-f]{64}", output), output
+    assert answer["ledger"]["size"] > 0
+    assert re.fullmatch("sha256:[0-9a-f]{64}", answer["ledger"]["root"])

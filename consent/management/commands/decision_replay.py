@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from audit.actors import SYSTEM
 from audit.errors import ZhixuError
 from audit.problems import words_of
+from consent.services.decision_seals import SealedProof, decision_prove
 from consent.services.replays import Replay, decision_replay
 
 DIFFERENT = 2
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         same = True
         for text in options["ids"]:
             found = self._replay(text)
-            self.stdout.write(_shown(found))
+            self.stdout.write(_shown(found, decision_prove(found.decision_id)))
             same = same and found.same
         if not same:
             sys.exit(DIFFERENT)
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error.code}: {words_of(error)}") from None
 
 
-def _shown(found: Replay) -> str:
+def _shown(found: Replay, proof: SealedProof | None) -> str:
     lines = {
         "decision": f"dec_{found.decision_id.hex}",
         "decided at": found.decided_at.isoformat(),
@@ -51,6 +52,9 @@ def _shown(found: Replay) -> str:
         "rule set": found.rule_set,
         "snapshot": found.snapshot,
         "ledger size": "–" if found.ledger_size is None else str(found.ledger_size),
+        "sealed in": f"entry {proof.entry_id}, {proof.index + 1} of {proof.count}, root sha256:{proof.root.hex()}"
+        if proof
+        else "–",
         "kept": found.kept.decode(),
         "again": found.again.decode(),
         "same": "yes, byte for byte" if found.same else "NO",
