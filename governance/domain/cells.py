@@ -16,6 +16,7 @@ _DATE = re.compile(
     r"(?:(?:\s+|T)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:([0-9]{2})([0-9]{2})([0-9]{2}))?")
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)  # PostgreSQL stores less, Python cannot read it back
 _LIST = re.compile(r"[|;,、]")
 
 
@@ -51,7 +52,8 @@ def encoding_of(data: bytes) -> str:
 def parse_instant(text: str) -> datetime | None:
     """Read a cleaned cell as an aware instant; None if it is none.
 
-    No offset means Shanghai time, no time of day means 00:00:00.
+    No offset means Shanghai time, no time of day means 00:00:00. What programs write for no date (`0001-01-01`)
+    is a date; it becomes the first instant that every clock of ours can hold.
     """
     if match := _DATE.fullmatch(text):
         parts = match.groups()
@@ -64,9 +66,8 @@ def parse_instant(text: str) -> datetime | None:
     else:
         return None
     try:
-        return datetime(
-            year, month, day, int(hour or 0), int(minute or 0), int(second or 0), tzinfo=_zone(offset)
-        ).astimezone(SHANGHAI)
+        at = datetime(year, month, day, int(hour or 0), int(minute or 0), int(second or 0), tzinfo=_zone(offset))
+        return max(at, _FIRST).astimezone(SHANGHAI)
     except (ValueError, OverflowError):
         return None
 
