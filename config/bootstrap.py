@@ -13,7 +13,6 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-OLDEST = (3, 11)
 UV = "uv>=0.9,<1"
 SELF_INSTALLING = {"demo": "requirements/runtime.txt", "test": "requirements/test.txt"}
 
@@ -25,11 +24,6 @@ def enter_environment(argv: list[str]) -> None:
     time. Every other command uses the environment that is there.
     """
     command = argv[1] if len(argv) > 1 else ""
-    if sys.version_info < OLDEST:
-        fail(
-            f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {sys.version.split()[0]}. "
-            "Run it with a newer one: python3.11 manage.py …"
-        )
     wanted = SELF_INSTALLING.get(command)
     inside = Path(sys.prefix).resolve() == VENV.resolve()
     if wanted and (inside or not _own_environment_active()):
