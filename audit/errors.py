@@ -51,3 +51,15 @@ class LedgerLateError(ConflictError):
     """What must be published first was not."""
 
     code = "ledger_late"
+
+
+class AnchorFailedError(ConflictError):
+    """A checkpoint could not be put where it should be kept; it is tried again."""
+
+    code = "anchor_failed"
+
+
+class AnchorDisagreesError(AnchorFailedError):
+    """What is kept outside is not a past of our tree: the ledger was rolled back or rewritten."""
+
+    code = "anchor_disagrees"

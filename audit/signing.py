@@ -7,7 +7,16 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.domain.note import NoteError, key_id, parse_verifier_key, signature_line, split_note, verifier_key
+from audit.domain.note import (
+    COSIGNATURE,
+    NoteError,
+    key_id,
+    parse_verifier_key,
+    signature_line,
+    split_note,
+    verifier_key,
+)
+from audit.domain.witness import cosigned_text, cosigned_time
 
 
 class Signer(Protocol):
@@ -57,3 +66,22 @@ def note_open(note: str, verifier: str) -> str:
                 raise NoteError("the signature does not hold") from None
             return text
     raise NoteError("not signed by this key")
+
+
+def cosignature_time(note: str, verifier: str) -> int:
+    """Return when a witness cosigned a checkpoint, in seconds since 1970 by its own clock.
+
+    `verifier` is a key of type 0x04 (C2SP tlog-cosignature). Raises NoteError: it did not, or the signature is bad.
+    """
+    name, public = parse_verifier_key(verifier, COSIGNATURE)
+    text, lines = split_note(note)
+    wanted = key_id(name, public, COSIGNATURE)
+    for line in lines:
+        if line.name == name and line.key_id == wanted:
+            seconds, signature = cosigned_time(line.signature)
+            try:
+                Ed25519PublicKey.from_public_bytes(public).verify(signature, cosigned_text(text, seconds).encode())
+            except InvalidSignature:
+                raise NoteError("the cosignature does not hold") from None
+            return seconds
+    raise NoteError("not cosigned by this witness")

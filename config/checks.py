@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from audit.errors import ZhixuError
 from audit.options import option
+from audit.services.anchor_targets import anchor_targets
 from governance.crypto.keyring import keyring
 
 
@@ -37,3 +38,18 @@ def production_is_not_a_demo(app_configs: object, **kwargs: Any) -> Sequence[Che
         hint = "Set ZHIXU_BROKER_URL and run a worker, or accept that a restart delays running jobs."
         found.append(Warning("Jobs run inside the web process.", hint=hint, id="zhixu.W001"))
     return found
+
+
+@register(Tags.security, deploy=True)
+def heads_are_kept_outside(app_configs: object, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Whoever has the database can rewrite the ledger; only what is kept elsewhere shows it."""
+    hint = "Set ZHIXU_ANCHORS; see docs/deploy.md, section anchors."
+    try:
+        targets = anchor_targets()
+    except ZhixuError as error:
+        return [Error(f"ZHIXU_ANCHORS: {error}.", hint=hint, id="audit.E010")]
+    if len(targets) < 2:
+        return [Error("The ledger's heads need two anchors or more.", hint=hint, id="audit.E010")]
+    if not any(target.elsewhere for target in targets):
+        return [Error("Every anchor is on the database's host: none is out of its reach.", hint=hint, id="audit.E010")]
+    return []

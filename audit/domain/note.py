@@ -11,6 +11,9 @@ import hashlib
 from dataclasses import dataclass
 
 ED25519 = 1
+COSIGNATURE = 4
+"""Ed25519 over a checkpoint and the time a witness saw it (C2SP tlog-cosignature, cosignature/v1)."""
+
 _DASH = "\u2014 "
 
 
@@ -25,26 +28,26 @@ class NoteError(ValueError):
     """Not a signed note."""
 
 
-def key_id(name: str, public_key: bytes) -> bytes:
+def key_id(name: str, public_key: bytes, kind: int = ED25519) -> bytes:
     """Return the 4-byte key id of an Ed25519 verifier: SHA-256(name, newline, type, key)."""
-    return hashlib.sha256(name.encode() + b"\n" + bytes([ED25519]) + public_key).digest()[:4]
+    return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public_key).digest()[:4]
 
 
-def verifier_key(name: str, public_key: bytes) -> str:
+def verifier_key(name: str, public_key: bytes, kind: int = ED25519) -> str:
     """Return a verifier in its text form: `name+hash+base64(type || key)`."""
-    encoded = base64.b64encode(bytes([ED25519]) + public_key).decode()
-    return f"{name}+{key_id(name, public_key).hex()}+{encoded}"
+    encoded = base64.b64encode(bytes([kind]) + public_key).decode()
+    return f"{name}+{key_id(name, public_key, kind).hex()}+{encoded}"
 
 
-def parse_verifier_key(text: str) -> tuple[str, bytes]:
-    """Return name and public key of a verifier. Raises NoteError if its parts do not fit each other."""
+def parse_verifier_key(text: str, kind: int = ED25519) -> tuple[str, bytes]:
+    """Return name and public key of a verifier of one kind. Raises NoteError if its parts do not fit each other."""
     name, _, rest = text.partition("+")
     digest, _, encoded = rest.partition("+")
     try:
         raw = base64.b64decode(encoded, validate=True)
     except ValueError:
         raise NoteError("bad verifier key") from None
-    if len(raw) != 33 or raw[0] != ED25519 or key_id(name, raw[1:]).hex() != digest:
+    if not name or len(raw) != 33 or raw[0] != kind or key_id(name, raw[1:], kind).hex() != digest:
         raise NoteError("bad verifier key")
     return name, raw[1:]
 

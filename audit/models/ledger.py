@@ -108,6 +108,11 @@ class Anchor(models.Model):
         default_permissions = ("view",)
         ordering = ["-id"]
         indexes = [models.Index(fields=["kind", "target", "-id"], name="audit_anchor_target")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["size", "kind", "target"], condition=Q(succeeded=True), name="audit_anchor_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.size} · {self.kind}"

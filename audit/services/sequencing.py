@@ -13,24 +13,30 @@ from django.db import DatabaseError, connection
 
 from audit.errors import LedgerBrokenError, LedgerLateError
 from audit.selectors.ledger import checkpoint_latest, leaf_index
+from audit.services.anchors import Anchoring
 from audit.services.record import database_now
 from audit.services.sequencer import lag_check, ledger_step
 
 _POLL = 0.05
+_ANCHORS_END = 30.0  # how long an anchor under way may keep a stopping process
 
 log = logging.getLogger(__name__)
 
 
 def sequence_until(stop: Event, *, interval: float = 1.0) -> None:
-    """Do a round every `interval` seconds, and at least one. A lost database is waited for; a broken ledger is not.
+    """Do a round every `interval` seconds, and at least one: sequence, sign, and begin to anchor what is signed.
+
+    A lost database is waited for; a broken ledger is not.
 
     Raises:
         LedgerBrokenError: the process ends, loudly; a supervisor that starts it again gets the same.
     """
+    anchoring = Anchoring()
     while True:
         try:
             ledger_step()
             lag_check(database_now())
+            anchoring.begin()
         except LedgerBrokenError as error:
             log.critical("the ledger is broken, nothing is signed: %s", error)
             raise
@@ -38,6 +44,7 @@ def sequence_until(stop: Event, *, interval: float = 1.0) -> None:
             log.error("the sequencer has no database: %s", type(error).__name__)
             connection.close()
         if stop.wait(interval):
+            anchoring.finish(_ANCHORS_END)
             return
 
 

@@ -27,7 +27,10 @@ ZHIXU: dict[str, Any] = {
     "BODY_MAX_BYTES": 1 << 20,
     "TRUSTED_PROXIES": env.TRUSTED_PROXIES,
     "SIGNER": "governance.services.signers.signer",
-    "LEDGER_STAGERS": [],  # what stages entries of its own just before the ledger is sequenced
+    "VERIFIERS": "governance.services.signers.verifiers",
+    "ANCHORS": env.ANCHORS,  # where signed heads are kept outside the database (docs/deploy.md)
+    # What stages entries of its own just before the ledger is sequenced.
+    "LEDGER_STAGERS": ["consent.services.decision_seals.decisions_seal"],
 }
 
 INSTALLED_APPS = [
@@ -116,6 +119,15 @@ LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = "Asia/Shanghai"
 USE_TZ = True
+
+EMAIL_HOST = env.EMAIL["EMAIL_HOST"]
+EMAIL_PORT = env.EMAIL["EMAIL_PORT"]
+EMAIL_HOST_USER = env.EMAIL["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = env.EMAIL["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = env.EMAIL.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env.EMAIL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.MAIL_FROM
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.STATE / "static"
