@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.checks import ModelAdminChecks
 from django.contrib.admin.options import InlineModelAdmin
-from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, RelatedFieldWidgetWrapper
+from django.contrib.admin.widgets import AdminTextareaWidget, RelatedFieldWidgetWrapper
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
@@ -19,6 +19,8 @@ from django.db import connection, models, transaction
 from django.db.utils import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import SimpleTemplateResponse, TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -144,6 +146,8 @@ class _Shown:
             kwargs.setdefault("widget", AdminTextareaWidget(attrs={"rows": self.rows.get(db_field.name, 3)}))
         if isinstance(db_field, models.DateTimeField):
             kwargs.setdefault("widget", NamedDateTime)
+        elif isinstance(db_field, models.DateField):
+            kwargs.setdefault("widget", NativeDate)
         field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
             field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = False
@@ -160,13 +164,35 @@ class _Shown:
         return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]
 
 
-class NamedDateTime(AdminSplitDateTime):
-    """Date and time in two inputs, each with a name a screen reader can say."""
+class NativeDate(forms.DateInput):
+    """A date in the browser's own picker, which knows the reader's language and needs no script of ours."""
+
+    input_type = "date"
 
     def __init__(self, attrs: Any = None) -> None:
-        super().__init__(attrs)
+        super().__init__(attrs, format="%Y-%m-%d")
+
+
+class NativeTime(forms.TimeInput):
+    input_type = "time"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__({"step": 1} | (attrs or {}), format="%H:%M:%S")
+
+
+class NamedDateTime(forms.SplitDateTimeWidget):
+    """Date and time in two inputs, each with a name a screen reader can say, and the zone they are read in."""
+
+    def __init__(self, attrs: Any = None) -> None:
+        forms.MultiWidget.__init__(self, [NativeDate, NativeTime], attrs)
         for widget, name in zip(self.widgets, (_("Date"), _("Time")), strict=True):
             widget.attrs["aria-label"] = name
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+        inputs = super().render(name, value, attrs, renderer)
+        return format_html(
+            '<span class="zx-when-input">{} <span class="zx-zone">{}</span></span>', inputs, gettext("Beijing time")
+        )
 
 
 class PlainTextField(forms.CharField):
@@ -200,6 +226,8 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
     view_on_site = False
     trail_kind = ""  # how the trail calls these objects; empty: the model's name
     empty_hint: ClassVar[Any] = ""
+    amounts: ClassVar[Sequence[str]] = ()  # fields that hold counts: grouped digits, to the right
+    tags: ClassVar[Sequence[str]] = ()  # fields of codes shown as a coloured tag
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -207,6 +235,15 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
     def trail_ref(self, obj: Any) -> str:
         """Return how the trail refers to this object."""
         return str(getattr(obj, "code", obj.pk))
+
+    def name_of(self, obj: Any) -> str:
+        """Return what the heading of this object's page says."""
+        return str(obj)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        if context.get("original") is not None:
+            context["subtitle"] = self.name_of(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def trail(self, obj: Any) -> list[Entry]:
         return entries_of(kind=self.trail_kind or self.opts.model_name or "", ref=self.trail_ref(obj))
@@ -227,8 +264,17 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
         names = user_names([entry.actor_ref for entry in entries if entry.actor_kind == "user"])
         context = {
             **self.admin_site.each_context(request),
-            "title": gettext("History of %(object)s") % {"object": obj},
-            "entries": [(entry, names.get(entry.actor_ref, entry.actor_ref)) for entry in entries],
+            "title": gettext("History of %(object)s") % {"object": self.name_of(obj)},
+            "name": self.name_of(obj),
+            "entries": [
+                (
+                    entry,
+                    EVENTS.get(entry.type, entry.type),
+                    ACTORS.get(entry.actor_kind, entry.actor_kind),
+                    names.get(entry.actor_ref, entry.actor_ref),
+                )
+                for entry in entries
+            ],
             "object": obj,
             "opts": self.opts,
         }
@@ -260,8 +306,17 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         names = list(super().get_readonly_fields(request, obj))
         if not self._may_write(request, obj):
-            names += [name for name in self.labels if name not in names]
+            names += [name for name in self._worded_names if name not in names]
         return [self._worded(name) for name in names]
+
+    @cached_property
+    def _worded_names(self) -> list[str]:
+        """Return the fields that read better in our words than in Django's."""
+        return [
+            field.name
+            for field in self.opts.get_fields()
+            if field.name in self.labels or field.name in self.amounts or isinstance(field, _PLAIN)
+        ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = {getattr(shown, "field", shown) for shown in self.get_readonly_fields(request, obj)}
@@ -274,29 +329,74 @@ class GovernedAdmin(_Shown, admin.ModelAdmin):  # type: ignore[type-arg]
         return self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
 
     def _worded(self, name: Any) -> Any:
-        """Return a field name, or for a field of codes a callable that shows its words."""
-        if not isinstance(name, str) or name not in self.labels:
+        """Return a field name, or for a field of codes, times or counts a callable that shows it in words."""
+        if not isinstance(name, str) or hasattr(self, name):
             return name
         if name not in self._words:
-            self._words[name] = _words_of(
-                name, self.labels[name], getattr(self.opts.get_field(name), "verbose_name", name)
-            )
+            self._words[name] = self._shown(name) if name in self._worded_names else name
         return self._words[name]
 
     @cached_property
-    def _words(self) -> dict[str, Callable[[Any], str]]:
+    def _words(self) -> dict[str, Any]:
         return {}
 
+    def _shown(self, name: str) -> Callable[[Any], Any]:
+        field = self.opts.get_field(name)
+        show: Callable[[Any], Any]
+        kind = "shown"
+        if name in self.labels:
+            words, tagged = self.labels[name], name in self.tags
 
-def _words_of(name: str, labels: Labels, title: Any) -> Callable[[Any], str]:
-    def show(obj: Any) -> str:
-        value = getattr(obj, name)
-        return str(labels.get(value, value))
+            def show(obj: Any) -> Any:
+                value = getattr(obj, name)
+                text = str(words.get(value, value))
+                return tag(text, f"zx-{name}-{value}") if tagged and text else text
 
-    show.__name__ = f"shown_{name}"
-    return_value: Any = admin.display(show, description=title, ordering=name, empty_value="–")
-    return_value.field = name
-    return return_value  # type: ignore[no-any-return]
+        elif isinstance(field, models.BooleanField):
+
+            def show(obj: Any) -> Any:
+                return yes_no(getattr(obj, name))
+
+        elif name in self.amounts:
+            kind = "amount"
+
+            def show(obj: Any) -> Any:
+                value = getattr(obj, name)
+                return "–" if value is None else f"{value:,}"
+
+        else:
+
+            def show(obj: Any) -> Any:
+                return day_or_time(getattr(obj, name)) or "–"
+
+        show.__name__ = f"{kind}_{name}"
+        shown: Any = admin.display(
+            show, description=getattr(field, "verbose_name", name), ordering=name, empty_value="–"
+        )
+        shown.field = name
+        return shown  # type: ignore[no-any-return]
+
+
+_PLAIN = (models.BooleanField, models.DateField)  # a DateTimeField is a DateField
+
+
+def day_or_time(value: Any) -> str | None:
+    """Return a date or an instant in one width, so that columns can be read downwards; instants in local time."""
+    if value is None:
+        return None
+    if hasattr(value, "tzinfo"):
+        return timezone.localtime(value).strftime("%Y-%m-%d %H:%M")
+    return str(value.strftime("%Y-%m-%d"))
+
+
+def yes_no(value: bool | None) -> str:
+    """Return yes or no in words: a green tick or a red cross would judge what is only a fact."""
+    return gettext("yes") if value else gettext("no") if value is not None else "–"
+
+
+def tag(text: Any, *classes: str) -> str:
+    """Return a coloured tag. The colour says nothing the text does not."""
+    return format_html('<span class="zx-tag {}">{}</span>', " ".join(classes), text)
 
 
 class LedgerAdmin(GovernedAdmin):
@@ -350,6 +450,43 @@ EVENTS: Labels = {
     "preference_link.created": _("Preference link created"),
     "access.denied": _("Access refused"),
     "api_client.changed": _("API client changed"),
+}
+OBJECTS: Labels = {
+    "api_client": _("API client"),
+    "brand": _("brand"),
+    "campaign": _("campaign"),
+    "channel": _("channel"),
+    "collectionpoint": _("collection point"),
+    "consent": _("consent record"),
+    "consent_import": _("consent import"),
+    "content": _("content"),
+    "controller": _("legal entity"),
+    "crossbordercount": _("cross-border count"),
+    "datafield": _("data field"),
+    "file": _("file"),
+    "impactassessment": _("impact assessment"),
+    "notice": _("notice"),
+    "noticeversion": _("notice version"),
+    "policyrevision": _("policy revision"),
+    "preference_link": _("preference link"),
+    "purpose": _("purpose"),
+    "recipient": _("recipient"),
+    "register": _("register file"),
+    "screening": _("screening"),
+    "sourcebatch": _("source batch"),
+    "suppression": _("opt-out or suppression"),
+    "wordlist": _("word list"),
+}
+ACTIONS: Labels = {
+    "approved": _("approved"),
+    "changed": _("changed"),
+    "created": _("created"),
+    "demo": _("prepared for the demo"),
+    "loaded": _("loaded"),
+    "pending": _("review asked for"),
+    "published": _("put in force"),
+    "rejected": _("rejected"),
+    "retired": _("retired"),
 }
 ACTORS: Labels = {
     "customer": _("customer"),

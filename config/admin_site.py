@@ -29,6 +29,7 @@ class ZhixuAdminSite(AdminSite):
     site_title = _("Zhixu")
     index_title = _("Overview")
     site_url = None
+    empty_value_display = "–"
     index_template = "admin/index.html"
 
     def get_urls(self) -> list[Any]:
@@ -66,6 +67,7 @@ class ZhixuAdminSite(AdminSite):
         }
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from audit.admin_base import OBJECTS
         from audit.selectors.entries import entries_of_type
         from consent.admin.shown import shown_findings
         from consent.admin.words import STATUSES
@@ -76,16 +78,36 @@ class ZhixuAdminSite(AdminSite):
         overview = overview_get(at=now)
         context = {
             "overview": overview,
-            "sizes": {name: "–" if rows is None else f"≈ {rows:,}" for name, rows in overview.sizes.items()},
+            "sizes": {
+                name: f"{size.rows:,}" if size.exact else f"≈ {size.rows:,}" for name, size in overview.sizes.items()
+            },
             "campaigns": [(row, shown_findings(row.findings)) for row in overview.campaigns],
             "deadlines": deadlines(today=day_of(now)),
             "jobs": [(job, STATUSES.get(job.status, job.status)) for job in overview.jobs],
-            "screenings": [(row, STATUSES.get(row.status, row.status)) for row in overview.screenings],
-            "changes": entries_of_type(["register.changed"], limit=6),
+            "screenings": [
+                (row, overview.names.get(row.campaign, row.campaign), STATUSES.get(row.status, row.status), _share(row))
+                for row in overview.screenings
+            ],
+            "changes": [
+                (entry, OBJECTS.get(entry.object_kind, entry.object_kind), _action(entry))
+                for entry in entries_of_type(["register.changed"], limit=6)
+            ],
             "planned_days": PLANNED_DAYS,
             "today": day_of(now),
         }
         return super().index(request, context | (extra_context or {}))
+
+
+def _share(row: Any) -> int:
+    """Return how many rows in a hundred may be sent, in steps of five: a style sheet has a width for each."""
+    return 5 * round(20 * row.counts.get("allow", 0) / row.rows_done) if row.rows_done else 0
+
+
+def _action(entry: Any) -> Any:
+    from audit.admin_base import ACTIONS
+
+    action = entry.details.get("action", "")
+    return ACTIONS.get(action, action)
 
 
 def _page(name: Any, object_name: str, view: str) -> dict[str, Any]:

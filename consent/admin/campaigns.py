@@ -16,18 +16,18 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 
-from audit.admin_base import Labels, actor_of, choice_filter
+from audit.admin_base import Labels, actor_of, choice_filter, tag
 from audit.errors import ZhixuError
 from audit.problems import words_of
 from consent.admin import offers
-from consent.admin.shown import chart_of, counted, shown_findings
+from consent.admin.shown import channel_words, chart_of, counted, purpose_words, shown_findings
 from consent.admin.words import OUTCOMES, REVIEWS
 from consent.decisions.engine import Findings, judge_send, verdict
 from consent.decisions.rules.content import content_digest
-from consent.domain.terms import Severity
+from consent.domain.terms import Outcome, Severity
 from consent.models import Campaign, Content
 from consent.selectors.audiences import REACHABLE_ROWS, rows_reachable, screening_latest, screening_open
-from consent.selectors.register import register_live
+from consent.selectors.register import register_in_hand, register_live
 from consent.services.campaigns import campaign_approve, campaign_save, content_review
 from consent.services.predictions import Prediction, campaign_audience_file, campaign_sample, campaign_screen
 from governance.admin.base import RegisterForm
@@ -58,6 +58,7 @@ class ContentForm(RegisterForm):
 class ContentAdmin(CodedAdmin):
     form = ContentForm
     list_display = ("code", "opening", "review_state", "reviewer")
+    tags = ("review_state",)
     list_filter = (choice_filter("review_state", REVIEWS, _("review")),)
     search_fields = ("code", "body", "subject")
     readonly_fields = ("review_state", "reviewer", "review_sha256")
@@ -125,6 +126,9 @@ class ContentAdmin(CodedAdmin):
         return HttpResponseRedirect(reverse("admin:consent_content_change", args=[pk]))
 
 
+_FINE = (Outcome.ALLOW.value, Outcome.ALLOW_WITH_OBLIGATIONS.value)
+
+
 class ReviewFilter(admin.SimpleListFilter):
     """Campaigns somebody still has to look at."""
 
@@ -158,7 +162,8 @@ class CampaignForm(RegisterForm):
 @admin.register(Campaign)
 class CampaignAdmin(offers.FreshOffers, CodedAdmin):
     form = CampaignForm
-    list_display = ("name", "code", "planned_at", "purpose", "channel", "recipient_count", "approved")
+    list_display = ("name", "code", "planned_at", "purpose_name", "channel_name", "recipient_count", "standing")
+    amounts = ("recipient_count",)
     list_filter = (ReviewFilter,)
     ordering = ("-planned_at", "code")
     search_fields = ("code", "name", "purpose", "channel", "brand", "recipient")
@@ -195,6 +200,7 @@ class CampaignAdmin(offers.FreshOffers, CodedAdmin):
     )
     codes: ClassVar[Any] = {
         "brand": offers.brands,
+        "kind": offers.kinds,
         "purpose": offers.purposes,
         "channel": offers.channels,
         "fields": offers.fields,
@@ -209,7 +215,7 @@ class CampaignAdmin(offers.FreshOffers, CodedAdmin):
     change_form_template = "admin/consent/campaign/change_form.html"
     empty_hint = _("A campaign is one planned send. Without one in the register, nothing can be approved or screened.")
     help_texts: ClassVar[dict[str, Any]] = CodedAdmin.help_texts | {
-        "kind": _("marketing or service. Any sign of marketing makes it marketing, whatever stands here."),
+        "kind": _("Any sign of marketing makes it marketing, whatever stands here."),
         "fields": _("Fields that go to the recipient."),
         "required_fields": _("Without these the message makes no sense: a person who refused them is denied."),
         "segment_fields": _("Fields that choose who is in the audience."),
@@ -218,9 +224,31 @@ class CampaignAdmin(offers.FreshOffers, CodedAdmin):
         "suppression_synced_at": _("When the recipient last got our opt-outs."),
     }
 
-    @admin.display(description=_("approved"), boolean=True)
-    def approved(self, campaign: Campaign) -> bool:
-        return campaign.approved_at is not None
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        register_live()
+        return super().changelist_view(request, extra_context)
+
+    @admin.display(description=_("purpose"), ordering="purpose")
+    def purpose_name(self, campaign: Campaign) -> str:
+        return purpose_words(campaign.purpose)
+
+    @admin.display(description=_("channel"), ordering="channel")
+    def channel_name(self, campaign: Campaign) -> str:
+        return channel_words(campaign.channel)
+
+    @admin.display(description=_("campaign as it stands"))
+    def standing(self, campaign: Campaign) -> str:
+        """Show what everybody would get. Nothing is asked of the database."""
+        if campaign.approved_at is None:
+            return tag(_("not approved"), "zx-hold")
+        rules = register_in_hand().rules
+        plan = rules.plans.get(campaign.code)
+        if plan is None:
+            return "–"
+        now = timezone.now()
+        judgement = judge_send(plan, register=rules, at=max(campaign.planned_at or now, now))
+        outcome = verdict(judgement.findings.items(), marketing=judgement.marketing).outcome.value
+        return tag(OUTCOMES[outcome], f"zx-{outcome}") if outcome not in _FINE else str(_("nothing against it"))
 
     def save_registered(self, request: HttpRequest, row: Any, **_parts: Any) -> None:
         if campaign_save(row, actor=actor_of(request), at=timezone.now()):
@@ -268,6 +296,7 @@ class CampaignAdmin(offers.FreshOffers, CodedAdmin):
             "recipient_name": getattr(register.rules.recipients.get(campaign.recipient), "name", "")
             or campaign.recipient,
             "content": campaign.content,
+            "recipient_count": f"{campaign.recipient_count:,}",
             "review_word": REVIEWS.get(campaign.content.review_state) if campaign.content else "",
             "screening": None if sample else screening,
             "running": screening_open(campaign.code),

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from audit.admin_base import ACTORS, Labels, LedgerAdmin, actor_of, choice_filter
+from audit.admin_base import ACTORS, Labels, LedgerAdmin, actor_of, choice_filter, day_or_time, tag
 from audit.errors import ZhixuError
 from audit.problems import words_of
-from consent.admin.shown import chart_of, counted, shown_verdict
+from consent.admin.shown import channel_words, chart_of, counted, purpose_words, reason_words, shown_verdict
 from consent.admin.words import (
     ACTS,
     BUNDLES,
@@ -36,6 +36,7 @@ from consent.admin.words import (
     WX_ACTIONS,
 )
 from consent.models import (
+    Campaign,
     ConsentImport,
     ConsentRecord,
     Decision,
@@ -50,6 +51,32 @@ from consent.services.evidence import RevealReason, evidence_is_sealed, evidence
 from governance.admin.words import IDENTIFIERS
 
 _SECRET = method_decorator([sensitive_post_parameters("note"), csrf_protect])
+
+
+def _campaign_words(row: Any) -> str:
+    title = getattr(row, "campaign_title", None)
+    return f"{title} ({row.campaign})" if title else row.campaign or ""
+
+
+class _Planned(LedgerAdmin):
+    """Rows that name a purpose, a channel and a campaign by their codes."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Read the name of a row's campaign along with it; it may have none, or one that was never registered."""
+        name = Campaign.objects.filter(code=OuterRef("campaign")).values("name")[:1]
+        return super().get_queryset(request).annotate(campaign_title=Subquery(name))
+
+    @admin.display(description=_("campaign"))
+    def campaign_name(self, row: Any) -> str:
+        return _campaign_words(row) or "–"
+
+    @admin.display(description=_("purpose"))
+    def purpose_name(self, row: Any) -> str:
+        return purpose_words(row.purpose)
+
+    @admin.display(description=_("channel"))
+    def channel_name(self, row: Any) -> str:
+        return channel_words(row.channel)
 
 
 def _person_link(subject_id: int | None) -> str:
@@ -69,7 +96,7 @@ class RevealForm(forms.Form):
 
 @admin.register(ConsentRecord)
 class ConsentRecordAdmin(LedgerAdmin):
-    list_display = ("said_at", "act", "person", "purpose", "channel", "notice_version", "point", "evidence")
+    list_display = ("said_at", "act", "person", "purpose_name", "channel", "notice_version", "point_name", "evidence")
     list_filter = (
         choice_filter("act", ACTS, _("act")),
         ("purpose", admin.RelatedFieldListFilter),
@@ -90,6 +117,7 @@ class ConsentRecordAdmin(LedgerAdmin):
     )
     readonly_fields = ("person", "reference")
     labels: ClassVar[dict[str, Labels]] = {"act": ACTS, "control": CONTROLS, "bundle": BUNDLES, "actor_kind": ACTORS}
+    tags = ("act",)
     change_form_template = "admin/consent/consentrecord/change_form.html"
     empty_hint = _("Nobody has said yes or no yet. Import historic consents, or record them through the API.")
 
@@ -162,18 +190,32 @@ class ConsentRecordAdmin(LedgerAdmin):
         except ValueError:
             return queryset.none(), False
 
+    def name_of(self, obj: ConsentRecord) -> str:
+        return f"{ACTS.get(obj.act, obj.act)} · {day_or_time(obj.said_at)}"
+
     @admin.display(description=_("person"))
     def person(self, record: ConsentRecord) -> str:
         return _person_link(record.subject_id)
 
+    @admin.display(description=_("purpose"))
+    def purpose_name(self, record: ConsentRecord) -> str:
+        name = (record.purpose.name or record.purpose.code) if record.purpose else gettext("everything")
+        if not record.separate:
+            return name
+        return format_html("{} {}", name, tag(gettext("separate consent")))
+
+    @admin.display(description=_("collection point"), empty_value="–")
+    def point_name(self, record: ConsentRecord) -> str | None:
+        return (record.point.name or record.point.code) if record.point else None
+
     @admin.display(description=_("reference"))
     def reference(self, record: ConsentRecord) -> str:
-        return str(record)
+        return format_html("<code>{}</code>", record)
 
 
 @admin.register(Decision)
-class DecisionAdmin(LedgerAdmin):
-    list_display = ("decided_at", "outcome", "primary", "campaign", "purpose", "channel", "person")
+class DecisionAdmin(_Planned):
+    list_display = ("decided_at", "outcome", "primary", "campaign_name", "purpose_name", "channel_name", "person")
     list_filter = (choice_filter("outcome", OUTCOME_NUMBERS, _("outcome")),)
     search_fields = ("id",)
     search_help_text = _("Id of a decision (dec_…), or code of a campaign.")
@@ -182,18 +224,19 @@ class DecisionAdmin(LedgerAdmin):
         "decided_at",
         "judged_at",
         "outcome",
-        "reasons",
-        "campaign",
-        "purpose",
-        "channel",
+        "campaign_name",
+        "purpose_name",
+        "channel_name",
         "type",
         "person",
         "subject_version",
         "register_version",
         "rule_set",
     )
-    readonly_fields = ("reference", "reasons", "person")
+    readonly_fields = ("reference", "campaign_name", "purpose_name", "channel_name", "person")
     labels: ClassVar[dict[str, Labels]] = {"outcome": OUTCOME_NUMBERS, "type": IDENTIFIERS}
+    tags = ("outcome",)
+    change_form_template = "admin/consent/decision/change_form.html"
     empty_hint = _("No check has been made yet. Every check by the API leaves its decision here.")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
@@ -206,9 +249,19 @@ class DecisionAdmin(LedgerAdmin):
         except ValueError:
             return queryset.filter(campaign=term), False
 
+    def name_of(self, obj: Decision) -> str:
+        return f"{OUTCOME_NUMBERS.get(obj.outcome, obj.outcome)} · {day_or_time(obj.decided_at)}"
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        row = context.get("original")
+        if row is not None:
+            found = decision_verdict(row)
+            context |= {"outcome": found.outcome.value, "reasons": shown_verdict(found, None)}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     @admin.display(description=_("primary reason"))
     def primary(self, decision: Decision) -> str:
-        return decision_verdict(decision).primary.name
+        return reason_words(decision_verdict(decision).primary)
 
     @admin.display(description=_("person"))
     def person(self, decision: Decision) -> str:
@@ -218,29 +271,53 @@ class DecisionAdmin(LedgerAdmin):
     def reference(self, decision: Decision) -> str:
         return f"dec_{decision.id.hex}"
 
-    @admin.display(description=_("reasons"))
-    def reasons(self, decision: Decision) -> str:
-        lines = shown_verdict(decision_verdict(decision), None)
-        return "; ".join(f"{line.code} {line.message}" for line in lines)
-
 
 @admin.register(Screening)
-class ScreeningAdmin(LedgerAdmin):
-    list_display = ("created_at", "campaign", "status", "rows_done", "allowed", "denied", "valid_until")
+class ScreeningAdmin(_Planned):
+    list_display = (
+        "created_at",
+        "campaign_name",
+        "status",
+        "rows_done",
+        "amount_allowed",
+        "amount_denied",
+        "valid_until",
+    )
     list_filter = (choice_filter("status", STATUSES, _("status")),)
     search_fields = ("campaign",)
     search_help_text = _("Code of a campaign.")
     fieldsets = (
         (
             None,
-            {"fields": ("reference", "campaign", "purpose", "channel", "subject_type", "status", "judged_at", "as_of")},
+            {
+                "fields": (
+                    "reference",
+                    "campaign_name",
+                    "purpose_name",
+                    "channel_name",
+                    "subject_type",
+                    "status",
+                    "judged_at",
+                    "as_of",
+                )
+            },
         ),
         (_("Rows"), {"fields": ("rows_total", "rows_done", "valid_until")}),
         (_("If something went wrong"), {"fields": ("error_code", "trouble", "attempt")}),
         (_("Proof"), {"fields": ("input_sha256", "register_version", "send_codes", "signed")}),
     )
-    readonly_fields = ("reference", "signed", "register_version", "trouble")
-    labels: ClassVar[dict[str, Labels]] = {"status": STATUSES}
+    readonly_fields = (
+        "reference",
+        "campaign_name",
+        "purpose_name",
+        "channel_name",
+        "signed",
+        "register_version",
+        "trouble",
+    )
+    labels: ClassVar[dict[str, Labels]] = {"status": STATUSES, "subject_type": IDENTIFIERS}
+    tags = ("status",)
+    amounts = ("rows_total", "rows_done")
     change_form_template = "admin/consent/screening/change_form.html"
     empty_hint = _("No audience has been screened yet. Start one from a campaign's page or through the API.")
 
@@ -260,17 +337,20 @@ class ScreeningAdmin(LedgerAdmin):
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def name_of(self, obj: Screening) -> str:
+        return f"{_campaign_words(obj) or obj.purpose} · {day_or_time(obj.created_at)}"
+
     @admin.display(description=_("reference"))
     def reference(self, row: Screening) -> str:
-        return f"scr_{row.pk.hex}"
+        return format_html("<code>scr_{}</code>", row.pk.hex)
 
     @admin.display(description=_("may be sent"), empty_value="–")
-    def allowed(self, row: Screening) -> object:
-        return row.counts.get("allow")
+    def amount_allowed(self, row: Screening) -> object:
+        return f"{row.counts['allow']:,}" if "allow" in row.counts else None
 
     @admin.display(description=_("may not be sent"), empty_value="–")
-    def denied(self, row: Screening) -> object:
-        return sum(row.counts.get(name, 0) for name in ("deny", "hold", "defer")) if row.counts else None
+    def amount_denied(self, row: Screening) -> object:
+        return f"{sum(row.counts.get(name, 0) for name in ('deny', 'hold', 'defer')):,}" if row.counts else None
 
     @admin.display(description=_("error detail"))
     def trouble(self, row: Screening) -> str:
@@ -304,7 +384,12 @@ class ConsentImportAdmin(LedgerAdmin):
     )
     readonly_fields = ("id", "refusals", "trouble")
     labels: ClassVar[dict[str, Labels]] = {"status": STATUSES}
+    tags = ("status",)
+    amounts = ("rows_total", "rows_done", "accepted", "refused", "replayed")
     empty_hint = _("No consents have been imported yet.")
+
+    def name_of(self, obj: ConsentImport) -> str:
+        return gettext("Import of %(time)s") % {"time": day_or_time(obj.created_at)}
 
     @admin.display(description=_("error detail"))
     def trouble(self, row: ConsentImport) -> str:
@@ -312,7 +397,13 @@ class ConsentImportAdmin(LedgerAdmin):
 
     @admin.display(description=_("refused by code"))
     def refusals(self, row: ConsentImport) -> str:
-        return format_html("<pre>{}</pre>", json.dumps(row.by_code, indent=2)) if row.by_code else "–"
+        counts = sorted(row.by_code.items(), key=lambda pair: (-pair[1], pair[0]))
+        lines = format_html_join(
+            "",
+            '<tr><th scope="row"><code>{}</code></th><td class="zx-num">{}</td></tr>',
+            ((c, f"{n:,}") for c, n in counts),
+        )
+        return format_html('<table class="zx-small-table">{}</table>', lines) if counts else "–"
 
 
 @admin.register(Suppression)
@@ -330,6 +421,10 @@ class SuppressionAdmin(LedgerAdmin):
     readonly_fields = ("id", "scope", "recorded_at")
     labels: ClassVar[dict[str, Labels]] = {"kind": SUPPRESSIONS, "type": IDENTIFIERS}
     empty_hint = _("Nobody has opted out yet, and no list is loaded.")
+
+    def name_of(self, obj: Suppression) -> str:
+        kind, type_ = SUPPRESSIONS.get(obj.kind, obj.kind), IDENTIFIERS.get(obj.type, obj.type)
+        return f"{kind} · {type_} · {self.scope(obj)}"
 
     @admin.display(description=_("scope"))
     def scope(self, row: Suppression) -> str:
@@ -349,6 +444,9 @@ class SendRecordAdmin(LedgerAdmin):
     labels: ClassVar[dict[str, Labels]] = {"kind": SENDS, "type": IDENTIFIERS}
     empty_hint = _("No send has been reported yet. Frequency caps and quotas count what is reported here.")
 
+    def name_of(self, obj: SendRecord) -> str:
+        return f"{obj.channel.name} · {day_or_time(obj.sent_at)}"
+
 
 @admin.register(TemplateSubscription)
 class TemplateSubscriptionAdmin(LedgerAdmin):
@@ -357,4 +455,8 @@ class TemplateSubscriptionAdmin(LedgerAdmin):
     ordering = ("-id",)
     fields = ("said_at", "template", "action")
     labels: ClassVar[dict[str, Labels]] = {"action": WX_ACTIONS}
+    tags = ("action",)
     empty_hint = _("No answer to a WeChat subscription prompt is recorded yet.")
+
+    def name_of(self, obj: TemplateSubscription) -> str:
+        return f"{WX_ACTIONS.get(obj.action, obj.action)} · {obj.template} · {day_or_time(obj.said_at)}"

@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 
 from consent.selectors.register import register_in_hand, register_live
 from governance.admin.fields import Choices
+from governance.admin.words import PURPOSE_KINDS
+from governance.domain.terms import PurposeKind
 from governance.selectors.choices import field_choices
 
 
@@ -42,6 +44,10 @@ def _fields_of(version: int) -> tuple[tuple[str, str], ...]:
 
 def recipients() -> Choices:
     return [(r.id, f"{r.name} ({r.id})") for r in register_in_hand().rules.recipients.values()]
+
+
+def kinds() -> Choices:
+    return [(value, str(PURPOSE_KINDS[value])) for value in (PurposeKind.MARKETING.value, PurposeKind.SERVICE.value)]
 
 
 def assessments() -> Choices:

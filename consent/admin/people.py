@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_safe
 
-from audit.admin_base import Labels, LedgerAdmin, actor_of, choice_filter
+from audit.admin_base import Labels, LedgerAdmin, actor_of, choice_filter, tag
 from audit.selectors.entries import Entry, entries_of_subject
 from consent.admin.shown import reason_words, shown_duties, shown_findings, shown_remedies, shown_verdict
 from consent.admin.words import (
@@ -100,6 +100,7 @@ class DataSubjectAdmin(LedgerAdmin):
     )
     ordering = ("-id",)
     labels: ClassVar[dict[str, Labels]] = {"sourcing": SOURCINGS}
+    tags = ("sourcing",)
     change_list_template = "admin/consent/datasubject/change_list.html"
     empty_hint = _("Nobody is recorded yet. Import members, or record consents through the API.")
 
@@ -121,7 +122,11 @@ class DataSubjectAdmin(LedgerAdmin):
 
     @admin.display(description=_("status"))
     def state(self, person: DataSubject) -> str:
-        return ", ".join(map(str, status_words(person.status))) or gettext("active")
+        tags = [(tag(words, "zx-deny"),) for words in status_words(person.status)]
+        return format_html_join(" ", "{}", tags) if tags else gettext("active")
+
+    def name_of(self, obj: DataSubject) -> str:
+        return gettext("Person #%(number)s") % {"number": obj.pk}
 
     def trail(self, obj: DataSubject) -> list[Entry]:
         return entries_of_subject(obj.ref)

@@ -1,4 +1,4 @@
-"""Decisions as pages show them: reasons in words, bars of a chart. Values only, no queries."""
+"""Decisions as pages show them: reasons in words, bars of a chart. No queries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from consent.decisions.engine import Verdict
 from consent.decisions.reasons import REASONS, Law, Reason
 from consent.domain.laws import citation
 from consent.domain.terms import Outcome, Severity
+from consent.selectors.register import register_in_hand
 
 
 def language() -> str:
@@ -90,6 +91,16 @@ def _with_times(proof: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if not proof:
         return None
     return {key: datetime.fromisoformat(value) if key.endswith("_at") else value for key, value in proof.items()}
+
+
+def purpose_words(code: str) -> str:
+    """Return the name of a registered purpose, or its code. The register must be in hand."""
+    return getattr(register_in_hand().rules.book.purposes.get(code), "name", "") or code
+
+
+def channel_words(code: str) -> str:
+    """Return the name of a registered channel, or its code. The register must be in hand."""
+    return getattr(register_in_hand().rules.channels.get(code), "name", "") or code
 
 
 def reason_words(reason: Reason) -> str:

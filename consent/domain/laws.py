@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 TITLES: Final = {
@@ -23,13 +24,40 @@ TITLES: Final = {
 """Short name of the rule book → Chinese title."""
 
 
-def citation(ref: str, language: str) -> str:
-    """Return a citation such as `PIPL 24(2)` in words: the law is quoted in Chinese, in English by its short name.
+_LISTS: Final = frozenset({"PIPL 13", "NDSR 22", "AdLaw 9", "EmailReg 12", "EmailReg 13"})
+"""Articles that are lists: what stands in brackets after them is an item (项), elsewhere a paragraph (款)."""
 
-    A number in brackets is a paragraph (款), or an item (项) where the article is a list.
-    """
+_DIGITS: Final = "零一二三四五六七八九"
+
+
+def citation(ref: str, language: str) -> str:
+    """Return a citation such as `PIPL 24(2)` in words: the law is quoted in Chinese, in English by its short name."""
     name, _, place = ref.partition(" ")
     title = TITLES.get(name)
-    if language == "en" or title is None:
-        return ref if title is not None or not place else f"《{name}》{place}"
-    return f"《{title}》{place}" if place else f"《{title}》"
+    if title is not None and language == "en":
+        return ref
+    if not place:
+        return f"《{title}》" if title else ref
+    return f"《{title or name}》{_place(name, place)}"
+
+
+def _place(name: str, place: str) -> str:
+    """Return `24(2)` as 第二十四条第二款, `22(4)` of a list as 第二十二条第（四）项, `3–5` as 第三条至第五条."""
+    found = re.fullmatch(r"(\d{1,2})(?:\((\d)\)|–(\d{1,2}))?", place)
+    if found is None:
+        return place
+    article, part, last = found.groups()
+    words = f"第{_numeral(int(article))}条"
+    if last:
+        return f"{words}至第{_numeral(int(last))}条"
+    if not part:
+        return words
+    numeral = _numeral(int(part))
+    return f"{words}第（{numeral}）项" if f"{name} {article}" in _LISTS else f"{words}第{numeral}款"
+
+
+def _numeral(number: int) -> str:
+    """Return a number below 100 as law writes it: 二十四."""
+    tens, ones = divmod(number, 10)
+    head = "" if tens == 0 else "十" if tens == 1 else f"{_DIGITS[tens]}十"
+    return head + (_DIGITS[ones] if ones or not tens else "")

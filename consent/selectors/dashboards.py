@@ -18,6 +18,7 @@ from consent.selectors.register import LiveRegister, register_live
 PLANNED_DAYS = 14
 FAILED_DAYS = 7
 STUCK = timedelta(minutes=10)
+_COUNTED = 10_000
 _TABLES = {
     "people": "consent_subject",
     "records": "consent_record",
@@ -50,13 +51,22 @@ class TroubledJob:
     error_detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows a table holds: counted while it is small, afterwards the planner's estimate."""
+
+    rows: int
+    exact: bool
+
+
 @dataclass(frozen=True)
 class Overview:
     campaigns: list[PlannedCampaign]
     jobs: list[TroubledJob]
     screenings: list[Screening]
+    names: Mapping[str, str]  # codes of their campaigns → names
     register: Mapping[str, int]  # registered thing → how many
-    sizes: Mapping[str, int | None]  # large table → about how many rows; None: not known yet
+    sizes: Mapping[str, Size]
     register_version: int
 
 
@@ -64,10 +74,12 @@ def overview_get(*, at: datetime) -> Overview:
     """Return what the first page shows."""
     register = register_live()
     rules = register.rules
+    screenings = list(Screening.objects.order_by("-id")[:6])
     return Overview(
         campaigns=_campaigns(register, at),
         jobs=_jobs(at),
-        screenings=list(Screening.objects.order_by("-id")[:6]),
+        screenings=screenings,
+        names=dict(Campaign.objects.filter(code__in=[row.campaign for row in screenings]).values_list("code", "name")),
         register={
             "campaign": len(rules.plans),
             "purpose": len(rules.book.purposes),
@@ -127,10 +139,18 @@ def _jobs(at: datetime) -> list[TroubledJob]:
     ]
 
 
-def _sizes() -> dict[str, int | None]:
-    """Return the planner's estimate of large tables; None before the first analyse."""
-    names = list(_TABLES.values())
+def _sizes() -> dict[str, Size]:
+    """Count small tables, and no further than `_COUNTED`; ask the planner about large ones. One statement."""
+    counts = ", ".join(
+        f"(SELECT reltuples::bigint FROM pg_class WHERE oid = '{table}'::regclass), "  # noqa: S608 - our own names
+        f"(SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {_COUNTED + 1}) AS head)"
+        for table in _TABLES.values()
+    )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT relname, reltuples::bigint FROM pg_class WHERE oid = ANY(%s::regclass[])", [names])
-        found = dict(cursor.fetchall())
-    return {name: rows if (rows := found[table]) >= 0 else None for name, table in _TABLES.items()}
+        cursor.execute(f"SELECT {counts}")
+        row = cursor.fetchone()
+    pairs = zip(_TABLES, row[::2], row[1::2], strict=True)
+    return {
+        name: Size(head, True) if head <= _COUNTED else Size(max(estimate, _COUNTED), False)
+        for name, estimate, head in pairs
+    }

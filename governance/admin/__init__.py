@@ -1,3 +1,3 @@
-from governance.admin import clients, policies, recipients, register
+from governance.admin import clients, policies, recipients, register, users
 
-__all__ = ["clients", "policies", "recipients", "register"]
+__all__ = ["clients", "policies", "recipients", "register", "users"]

@@ -12,15 +12,16 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.text import format_lazy
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from audit.admin_base import Labels, actor_of
+from audit.admin_base import Labels, actor_of, yes_no
 from audit.problems import words_of
 from governance.admin.base import RegisterAdmin, RegisterForm
-from governance.admin.words import POLICY_STATES
+from governance.admin.words import POLICY_STATES, POLICY_VALUES
 from governance.domain.register import DEFAULT_POLICY, PolicyError, policy_from
 from governance.domain.terms import PolicyState
 from governance.models import PolicyRevision
@@ -56,18 +57,54 @@ class PolicyForm(RegisterForm):
         return values
 
 
+def _policy_words(value: Any) -> Any:
+    """Return one value of a policy as people read it; a table has a line for each entry."""
+    if isinstance(value, bool):
+        return yes_no(value)
+    if isinstance(value, list):
+        return "–".join(map(str, value))
+    if isinstance(value, dict) and set(value) == {"max", "days"}:
+        return ngettext("%(max)s in %(days)s day", "%(max)s in %(days)s days", value["days"]) % value
+    if isinstance(value, dict):
+        lines = [(key, _policy_words(entry)) for key, entry in sorted(value.items())]
+        return format_html_join("", "<div><code>{}</code> {}</div>", lines) if lines else gettext("none")
+    return gettext("none") if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 @admin.register(PolicyRevision)
 class PolicyRevisionAdmin(RegisterAdmin):
     form = PolicyForm
     list_display = ("revision", "state", "published_at")
     fields = ("revision", "state", "published_at", "values")
-    readonly_fields = ("revision", "state", "published_at")
+    readonly_fields = ("revision", "state", "published_at", "in_words")
     labels: ClassVar[dict[str, Labels]] = {"state": POLICY_STATES}
+    tags = ("state",)
     actions = ("publish",)
     change_form_template = "admin/governance/policyrevision/change_form.html"
 
     def trail_ref(self, obj: PolicyRevision) -> str:
         return str(obj.revision)
+
+    def name_of(self, obj: PolicyRevision) -> str:
+        return gettext("Revision %(revision)s") % {"revision": obj.revision}
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show what is in force in words; a draft is written as JSON."""
+        fields = list(super().get_fields(request, obj))
+        return (
+            fields if self._may_write(request, obj) else ["in_words" if name == "values" else name for name in fields]
+        )
+
+    @admin.display(description=_("values"))
+    def in_words(self, revision: PolicyRevision) -> str:
+        lines = [
+            (POLICY_VALUES.get(key, key), key, _policy_words(value))
+            for key, value in (DEFAULT_POLICY | revision.values).items()
+        ]
+        return format_html(
+            '<table class="zx-small-table">{}</table>',
+            format_html_join("", '<tr><th scope="row">{}<br><code>{}</code></th><td>{}</td></tr>', lines),
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.state == PolicyState.DRAFT)

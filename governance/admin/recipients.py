@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from audit.admin_base import Labels, choice_filter
+from audit.admin_base import Labels, choice_filter, day_or_time
 from governance.admin.base import RegisterInline
 from governance.admin.register import CodedAdmin
 from governance.admin.words import MECHANISMS, ROLES
@@ -55,7 +55,7 @@ class RecipientAdmin(CodedAdmin):
     @admin.display(description=_("contract until"), ordering="agreement__valid_to", empty_value="–")
     def contract_until(self, recipient: Recipient) -> object:
         agreement = getattr(recipient, "agreement", None)
-        return agreement.valid_to if agreement else None
+        return day_or_time(agreement.valid_to) if agreement else None
 
 
 @admin.register(ImpactAssessment)

@@ -33,6 +33,7 @@ class CodedAdmin(RegisterAdmin):
 @admin.register(Controller)
 class ControllerAdmin(RegisterAdmin):
     list_display = ("name", "code", "persons")
+    amounts = ("persons",)
     fields = ("code", "name", "region", "persons", "small_mode", "member_id_pattern")
     readonly_fields = ("code",)
     help_texts: ClassVar[dict[str, Any]] = {
@@ -113,13 +114,17 @@ class DataFieldAdmin(CodedAdmin):
 
 @admin.register(WordList)
 class WordListAdmin(RegisterAdmin):
-    list_display = ("kind", "size")
+    list_display = ("kind", "amount_words")
     fields = ("kind", "words")
     labels: ClassVar[dict[str, Labels]] = {"kind": WORD_LISTS}
+    rows: ClassVar[dict[str, int]] = {"words": 14}
 
     @admin.display(description=_("words"))
-    def size(self, row: WordList) -> int:
+    def amount_words(self, row: WordList) -> int:
         return len(row.words)
+
+    def name_of(self, obj: WordList) -> str:
+        return str(WORD_LISTS.get(obj.kind, obj.kind))
 
     def trail_ref(self, obj: WordList) -> str:
         return str(obj.kind)
@@ -132,6 +137,7 @@ class WordListAdmin(RegisterAdmin):
 @admin.register(CrossBorderCount)
 class CrossBorderCountAdmin(RegisterAdmin):
     list_display = ("year", "ordinary", "sensitive")
+    amounts = ("ordinary", "sensitive")
     fields = ("year", "ordinary", "sensitive")
     help_texts: ClassVar[dict[str, Any]] = {
         "ordinary": _("Distinct persons of whom ordinary data went abroad in that calendar year."),

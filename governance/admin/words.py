@@ -60,3 +60,14 @@ TIERS: Labels = {
     "T2": _("T2 raised"),
     "T3": _("T3 sensitive"),
 }
+POLICY_VALUES: Labels = {
+    "quiet_windows": _("hours in which may be sent, by channel"),
+    "frequency_cap": _("most messages to one person, by channel"),
+    "reask_cooldown_days": _("days before a person who refused may be asked again"),
+    "retention_inactive_months": _("months without activity after which a person is no longer contacted"),
+    "double_opt_in_days": _("days in which a consent must be confirmed"),
+    "optout_route_test_days": _("days for which a test of the opt-out route counts"),
+    "suppression_max_age_hours": _("hours after which a recipient's opt-out list is out of date"),
+    "bulk_thresholds": _("recipients from which a second approver is needed, by class of data"),
+    "campaign_required": _("only registered campaigns may be checked"),
+}

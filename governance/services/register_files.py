@@ -62,9 +62,7 @@ def register_import(*, folder: Path, member_id_pattern: str, actor: Actor, at: d
     for name in FILES:
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         details: dict[str, object] = {"kind": "file", "code": name, "action": "loaded", "sha256": digest}
-        audit_record(
-            actor=actor, event=Event("register.changed", object=ObjectRef("register", name), details=details)
-        )
+        audit_record(actor=actor, event=Event("register.changed", object=ObjectRef("register", name), details=details))
 
 
 def _load_entity(organisation: Entry, member_id_pattern: str) -> None:

@@ -160,7 +160,7 @@ PAGES: dict[str, tuple[Callable[[], str], int]] = {
     "subscription": (lambda: page("consent_templatesubscription_change", TemplateSubscription.objects.all()[0].pk), 4),
     "trail": (lambda: page("audit_auditentry_changelist"), 8),
     "entry": (lambda: page("audit_auditentry_change", AuditEntry.objects.all()[0].pk), 4),
-    "campaigns": (lambda: page("consent_campaign_changelist"), 8),
+    "campaigns": (lambda: page("consent_campaign_changelist"), 9),
     "campaign": (lambda: page("consent_campaign_change", Campaign.objects.get(code="d11-sms").pk), 12),
     "contents": (lambda: page("consent_content_changelist"), 8),
     "content": (lambda: page("consent_content_change", Content.objects.get(code="C01").pk), 4),
