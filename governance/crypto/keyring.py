@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -54,14 +54,20 @@ def keyring() -> dict[Use, Root]:
         raise KeyringError("Key ring %(name)s can be read by others; chmod 600.", name=path.name)
     try:
         stored = json.loads(path.read_text())
-        return {
-            use: Root(stored[use]["active"], {int(v): base64.b64decode(key) for v, key in stored[use]["keys"].items()})
-            for use in USES
-        }
+        return {use: _root(stored[use]) for use in USES}
     except (KeyError, ValueError, TypeError) as error:
         raise KeyringError(
             "Key ring %(name)s is damaged: %(error)s", name=path.name, error=type(error).__name__
         ) from None
+
+
+def _root(stored: dict[str, Any]) -> Root:
+    keys = {int(version): base64.b64decode(key, validate=True) for version, key in stored["keys"].items()}
+    if any(len(key) != KEY_BYTES for key in keys.values()):
+        raise ValueError("a key of another length")
+    if stored["active"] not in keys:
+        raise KeyError("active")
+    return Root(stored["active"], keys)
 
 
 def keyring_create(path: Path) -> None:
