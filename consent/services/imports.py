@@ -41,6 +41,7 @@ from consent.services.jobs import JobLostError, job_claim, job_fail, job_keep
 from consent.services.records import NewRecord, records_append
 from consent.services.subjects import guests_ensure, members_find
 from governance.crypto.blind_index import keyed_digest
+from governance.domain import tables
 from governance.domain.identifiers import IdentifierType, member_id
 from governance.domain.tables import Row, TableError, open_text, read_rows
 
@@ -75,7 +76,7 @@ def count_rows(path: Path) -> int:
     """Read a consent file to its end without judging it. Raises FileUnreadableError."""
     try:
         with open_text(path) as stream:
-            return sum(1 for _ in read_rows(stream, CONSENT_COLUMNS, required=REQUIRED))
+            return tables.count_rows(stream, CONSENT_COLUMNS, required=REQUIRED)
     except TableError as error:
         raise FileUnreadableError(error.message, what=error.what, reason=error.code, row=error.row) from None
 

@@ -100,6 +100,27 @@ def read_rows(stream: IO[str], headers: Mapping[str, Sequence[str]], *, required
         TableError: no header, a required column missing, a column twice, a broken quote.
     """
     reader = csv.reader(stream)
+    width, places = _head(reader, headers, required)
+    absent = dict.fromkeys(set(headers) - set(places), "")
+    for number, raw in _numbered(reader):
+        if len(raw) != width:
+            yield Row(number, None, raw)
+        else:
+            named = {name: clean(cell) if (cell := raw[place]) else "" for name, place in places.items()}
+            yield Row(number, absent | named, raw)
+
+
+def count_rows(stream: IO[str], headers: Mapping[str, Sequence[str]], *, required: Sequence[str] = ()) -> int:
+    """Return how many rows `read_rows` would yield. Raises what it would raise, before anything is worked on."""
+    reader = csv.reader(stream)
+    _head(reader, headers, required)
+    return sum(1 for _ in _numbered(reader))
+
+
+def _head(
+    reader: Iterator[list[str]], headers: Mapping[str, Sequence[str]], required: Sequence[str]
+) -> tuple[int, dict[str, int]]:
+    """Read the header row; returns how many cells it has, and where each known column is."""
     header = next_row(reader, 0)
     if header is None:
         raise TableError("empty_file")
@@ -107,14 +128,14 @@ def read_rows(stream: IO[str], headers: Mapping[str, Sequence[str]], *, required
     for name in required:
         if name not in places:
             raise TableError("missing_column", " / ".join(dict.fromkeys([name, *headers[name]])))
-    absent = dict.fromkeys(set(headers) - set(places), "")
+    return len(header), places
+
+
+def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     number = 0
     while (raw := next_row(reader, number + 1)) is not None:
         number += 1
-        if len(raw) != len(header):
-            yield Row(number, None, raw)
-        else:
-            yield Row(number, absent | {name: clean(raw[place]) for name, place in places.items()}, raw)
+        yield number, raw
 
 
 def next_row(reader: Iterator[list[str]], number: int) -> list[str] | None:
