@@ -12,6 +12,7 @@ from consent.models.decisions import (
 )
 from consent.models.notices import CollectionPoint, Notice, NoticeTerms, NoticeVersion, SourceBatch
 from consent.models.records import ConsentRecord, ConsentState, Slot
+from consent.models.sends import ScreeningPass, ScreeningRowPast, SendMatch, SendReceipt, SendReport
 from consent.models.subjects import DataSubject, Guardianship, Identifier, SubjectProfile
 
 __all__ = [
@@ -32,8 +33,13 @@ __all__ = [
     "NoticeVersion",
     "PreferenceLink",
     "Screening",
+    "ScreeningPass",
     "ScreeningRow",
+    "ScreeningRowPast",
+    "SendMatch",
+    "SendReceipt",
     "SendRecord",
+    "SendReport",
     "Slot",
     "SourceBatch",
     "SubjectProfile",

@@ -36,7 +36,7 @@ from consent.decisions.engine import Findings, SendJudgement, Verdict, judge_row
 from consent.decisions.history import Contact
 from consent.decisions.reasons import RULE_SET, Reason
 from consent.errors import CampaignNotFoundError, FileUnreadableError, ScreeningNotReadyError
-from consent.models import Screening, ScreeningRow
+from consent.models import Screening, ScreeningPass, ScreeningRow
 from consent.screening.audience import AudienceRow, read_audience
 from consent.screening.set_based import (
     NOT_JUDGED,
@@ -347,6 +347,7 @@ class _Run:
             screening.valid_until = None if screening.as_of else at + timedelta(minutes=VALID_MINUTES)
             screening.manifest = manifest_sign(screening, register)
             screening.save(update_fields=["status", "finished_at", "valid_until", "manifest"])
+            _pass_keep(screening, at)
             details: dict[str, object] = {
                 "campaign": screening.campaign,
                 "rows": screening.rows_done,
@@ -496,6 +497,7 @@ def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Re
     _write_changes(screening, recheck)
     screening.manifest = manifest_sign(screening, register)
     screening.save()
+    _pass_keep(screening, at)
     event = Event(
         "screening.rechecked",
         object=ObjectRef("screening", str(screening.pk)),
@@ -503,6 +505,14 @@ def screening_recheck(*, screening: Screening, actor: Actor, at: datetime) -> Re
     )
     audit_record(actor=actor, event=event)
     return recheck
+
+
+def _pass_keep(screening: Screening, at: datetime) -> None:
+    """Keep when this answer was good: by it a send is matched to what was said at its time."""
+    if screening.valid_until is not None and screening.judged_at is not None:
+        ScreeningPass.objects.create(
+            screening=screening, judged_at=screening.judged_at, valid_from=at, valid_until=screening.valid_until
+        )
 
 
 def _all_anew(screening: Screening, judgement: SendJudgement, register: LiveRegister, at: datetime) -> bool:

@@ -66,5 +66,6 @@ class Scope(StrEnum):
     SCREENINGS_RUN = "screenings:run"
     CONSENTS_WRITE = "consents:write"
     CONSENTS_READ = "consents:read"
+    INBOUND_WRITE = "inbound:write"
     CATALOG_READ = "catalog:read"
     AUDIT_READ = "audit:read"
