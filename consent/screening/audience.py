@@ -66,7 +66,7 @@ def _read_ndjson(path: Path, column: str, carry: Sequence[str]) -> Iterator[Audi
         for number, line in enumerate(stream, 1):
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 entry = None
             if not isinstance(entry, dict):
                 yield AudienceRow(number, None, [""] * len(carry))
@@ -92,9 +92,15 @@ def _read_parquet(path: Path, column: str, carry: Sequence[str]) -> Iterator[Aud
         if name not in file.schema_arrow.names:
             raise TableError("missing_column", name)
     number = 0
-    for batch in file.iter_batches(batch_size=_PARQUET_BATCH, columns=[column, *carry]):
-        values = batch.column(0).to_pylist()
-        others = [batch.column(place + 1).to_pylist() for place in range(len(carry))]
+    batches = file.iter_batches(batch_size=_PARQUET_BATCH, columns=list(dict.fromkeys([column, *carry])))
+    while True:
+        try:
+            batch = next(batches, None)
+        except (ArrowInvalid, OSError):
+            raise TableError("not_parquet") from None
+        if batch is None:
+            return
+        values, *others = [batch.column(name).to_pylist() for name in (column, *carry)]
         for place, value in enumerate(values):
             number += 1
             carried = ["" if other[place] is None else str(other[place]) for other in others]

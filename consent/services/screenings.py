@@ -249,10 +249,10 @@ class _Run:
     def _begin(self) -> None:
         """Note where the world stands: what commits from here on is new to this screening."""
         self._screening.snapshot_xid = _snapshot()
-        carried = self._screening.carry_columns
+        column, *carried = map(_safe_cell, [self._screening.column or "identifier", *self._screening.carry_columns])
         heads = {
-            "allow": ["row_no", self._screening.column or "identifier", *carried, "outcome", "codes"],
-            "deny": ["row_no", self._screening.column or "identifier", *carried, "outcome", "primary", "codes"],
+            "allow": ["row_no", column, *carried, "outcome", "codes"],
+            "deny": ["row_no", column, *carried, "outcome", "primary", "codes"],
             "invalid": ["row_no", "reason"],
         }
         for name in FILES:
@@ -559,7 +559,7 @@ def _write_changes(screening: Screening, recheck: Recheck) -> None:
         numbers = wanted["removed"] | wanted["added"]
         values = {row.number: clean(row.value or "") for row in rows if row.number in numbers}
     for name, numbers in wanted.items():
-        lines = [_csv_line(["row_no", screening.column or "identifier"])]
+        lines = [_csv_line(["row_no", _safe_cell(screening.column or "identifier")])]
         lines += [_csv_line([str(number), values.get(number, "")]) for number in sorted(numbers)]
         (screening_folder(screening.pk) / f"{name}.csv").write_bytes(b"".join(lines))
 
@@ -579,14 +579,14 @@ def _names(findings: Findings) -> str:
 def _csv_line(cells: Sequence[str]) -> bytes:
     line = ",".join(cells)
     if '"' not in line and "\n" not in line and "\r" not in line and line.count(",") == len(cells) - 1:
-        return f"{line}\n".encode()
+        return f"{line}\n".encode(errors="replace")  # JSON may carry half a character
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue().encode()
+    return buffer.getvalue().encode(errors="replace")
 
 
 def _safe_cell(cell: str) -> str:
-    """Keep a spreadsheet from running a carried cell as a formula (ASVS 1.2.10)."""
+    """Keep a spreadsheet from running a cell or header of the input as a formula (ASVS 1.2.10)."""
     return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
 
 
