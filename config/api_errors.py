@@ -46,7 +46,7 @@ def _problem(error: Exception) -> ProblemError:
         return problem_of(error)
     if isinstance(error, exceptions.ValidationError):
         return ProblemError(400, "invalid_request", errors=_field_errors(error))
-    if isinstance(error, exceptions.ParseError):
+    if isinstance(error, exceptions.ParseError | RecursionError):  # the latter: nested beyond all reason
         return ProblemError(400, "invalid_json")
     if isinstance(error, exceptions.MethodNotAllowed):
         return ProblemError(405, "method_not_allowed")

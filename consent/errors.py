@@ -45,6 +45,10 @@ class UploadTooLargeError(InvalidInputError):
     code = "upload_too_large"
 
 
+class ReceiptNotFoundError(NotFoundError):
+    code = "receipt_not_found"
+
+
 class SubjectNotFoundError(NotFoundError):
     code = "subject_not_found"
 

@@ -11,6 +11,7 @@ from audit.domain.merkle import HASH_BYTES
 from audit.domain.note import NoteError
 
 _PROOF_HEADER = "c2sp.org/tlog-proof@v1"
+_LONGEST_PATH = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,56 @@ def proof_text(index: int, path: Sequence[bytes], checkpoint: str) -> str:
     """Return a proof that verifies offline: place in the tree, audit path, the signed checkpoint."""
     hashes = "".join(f"{base64.b64encode(step).decode()}\n" for step in path)
     return f"{_PROOF_HEADER}\nindex {index}\n{hashes}\n{checkpoint}"
+
+
+def proof_read(text: str) -> tuple[int, list[bytes], str]:
+    """Return index, audit path and checkpoint of a proof's text. Raises NoteError."""
+    head, gap, checkpoint = text.partition("\n\n")
+    lines = head.split("\n")
+    if not gap or len(lines) < 2 or lines[0] != _PROOF_HEADER:
+        raise NoteError("no proof")
+    index = lines[1].removeprefix("index ")
+    if index == lines[1] or not index.isascii() or not index.isdigit() or len(index) > 19 or index != str(int(index)):
+        raise NoteError("no proof")
+    try:
+        path = [base64.b64decode(line, validate=True) for line in lines[2:]]
+    except ValueError:
+        raise NoteError("no proof") from None
+    if len(path) > _LONGEST_PATH or any(len(step) != HASH_BYTES for step in path):
+        raise NoteError("no proof")
+    return int(index), path, checkpoint
+
+
+def consistency_text(old: int, path: Sequence[bytes], checkpoint: str) -> str:
+    """Return a consistency proof as witnesses take it (C2SP tlog-witness, add-checkpoint)."""
+    hashes = "".join(f"{base64.b64encode(step).decode()}\n" for step in path)
+    return f"old {old}\n{hashes}\n{checkpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a receipt's text says: this entry, with this leaf, was recorded then."""
+
+    origin: str
+    entry: UUID
+    leaf: bytes
+    recorded_at: str
+
+
+def receipt_read(text: str) -> Promise:
+    """Return what a receipt's text promises. Raises NoteError."""
+    lines = text.split("\n")
+    if len(lines) != 5 or lines[4] or not lines[0].endswith(" receipt"):
+        raise NoteError("no receipt")
+    try:
+        entry, leaf = UUID(lines[1]), base64.b64decode(lines[2], validate=True)
+    except ValueError:
+        raise NoteError("no receipt") from None
+    if len(leaf) != HASH_BYTES or str(entry) != lines[1]:
+        raise NoteError("no receipt")
+    return Promise(lines[0].removesuffix(" receipt"), entry, leaf, lines[3])
+
+
+def document_text(origin: str, number: str, digest: bytes) -> str:
+    """Return the text that is signed for a whole receipt document: its number and the SHA-256 of its canonical form."""
+    return f"{origin} receipt-document\n{number}\n{base64.b64encode(digest).decode()}\n"

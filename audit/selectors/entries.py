@@ -46,6 +46,34 @@ def entries_of_type(types: Sequence[str], *, limit: int = 10) -> list[Entry]:
     return _read(AuditEntry.objects.filter(type__in=types).order_by("-recorded_at")[:limit])
 
 
+def entries_together(entry_id: UUID, *, prefix: str) -> list[AuditEntry]:
+    """Return what was recorded in one act with this entry, in order: same person, same instant, same family of events.
+
+    `prefix` is the family, such as `consent.`. Empty if the entry is unknown or of another family.
+    """
+    entry = AuditEntry.objects.filter(id=entry_id, type__startswith=prefix).first()
+    if entry is None or entry.subject_ref is None:
+        return []
+    rows = AuditEntry.objects.filter(
+        subject_ref=entry.subject_ref, recorded_at=entry.recorded_at, type__startswith=prefix
+    )
+    return in_order(rows)
+
+
+def in_order(rows: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """Sort entries of one person by his version, which orders them whatever their clock."""
+    return sorted(rows, key=lambda row: (entry_body(row).get("ver", 0), row.id))
+
+
+def acts_of_subject(ref: UUID, *, prefix: str, limit: int = 50) -> list[list[AuditEntry]]:
+    """Return a person's newest acts of one family, each with all its entries in order; the newest act first."""
+    rows = AuditEntry.objects.filter(subject_ref=ref, type__startswith=prefix).order_by("-recorded_at", "-id")[:limit]
+    acts: dict[datetime, list[AuditEntry]] = {}
+    for row in rows:
+        acts.setdefault(row.recorded_at, []).append(row)
+    return [in_order(act) for act in acts.values()]
+
+
 def _read(rows: Iterable[AuditEntry]) -> list[Entry]:
     return [
         Entry(

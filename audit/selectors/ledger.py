@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import connection
 
 from audit.domain.checkpoint import proof_text
-from audit.domain.merkle import consistency_proof, inclusion_proof
-from audit.domain.tiles import subtree_reader
+from audit.domain.merkle import HASH_BYTES, consistency_proof, inclusion_proof
+from audit.domain.tiles import TILE_WIDTH, subtree_reader
 from audit.models import Checkpoint, Leaf, Tile
 
 
@@ -42,6 +42,13 @@ def checkpoint_latest() -> Checkpoint | None:
 def leaf_index(entry_id: UUID) -> int | None:
     """Return the place of an entry in the tree, None while it is pending."""
     return Leaf.objects.filter(entry_id=entry_id).values_list("idx", flat=True).first()
+
+
+def leaf_of(index: int) -> bytes | None:
+    """Return the leaf hash that stands at a place of the tree."""
+    n, place = divmod(index, TILE_WIDTH)
+    start = place * HASH_BYTES
+    return tile_hashes(0, n)[start : start + HASH_BYTES] or None
 
 
 def inclusion_of(entry_id: UUID) -> Inclusion | None:

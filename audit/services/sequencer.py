@@ -25,7 +25,7 @@ from audit.domain.tiles import subtree_reader, tiles_grow
 from audit.errors import LedgerBrokenError
 from audit.models import AuditEntry, Checkpoint, Tree
 from audit.options import option
-from audit.selectors.ledger import ledger_lag, tile_hashes
+from audit.selectors.ledger import checkpoint_latest, ledger_lag, tile_hashes
 from audit.services.record import Event, ObjectRef, audit_record, database_now
 from audit.signing import Signer
 
@@ -58,6 +58,12 @@ def ledger_signer(use: str) -> Signer:
     """Return the signer for `checkpoint`, `receipt` or `manifest`; settings name where signers come from."""
     signer: Signer = import_string(option("SIGNER"))(use)
     return signer
+
+
+def ledger_verifiers(use: str) -> list[str]:
+    """Return the verifiers of every key this installation ever signed with for a use, the newest first."""
+    found: list[str] = import_string(option("VERIFIERS"))(use)
+    return found
 
 
 def ledger_step() -> int:
@@ -197,6 +203,14 @@ def head_check(tree: Tree, latest: Checkpoint | None) -> None:
         raise LedgerBrokenError("the tiles give another root", size=tree.size)
     if latest and not verify_consistency(latest.size, tree.size, proof, bytes(latest.root), root):
         raise LedgerBrokenError("the tree does not continue the signed one", size=tree.size, signed=latest.size)
+
+
+def ledger_state(at: datetime) -> str:
+    """Return how far behind the ledger is: `ok`, `behind` (an entry has waited 10 s) or `late` (60 s, or no head)."""
+    lag, head = ledger_lag(at), checkpoint_latest()
+    if lag > MERGE_DELAY or (head is not None and at - head.signed_at > HEARTBEAT + MERGE_DELAY):
+        return "late"  # with nothing to do, a sequencer that runs still signs a heartbeat
+    return "behind" if lag > LAG_ALARM else "ok"
 
 
 def lag_check(at: datetime) -> timedelta:

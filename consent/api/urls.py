@@ -1,7 +1,7 @@
 from django.urls import path
 
 from consent.api import lean
-from consent.api.views import consents, decisions, screenings
+from consent.api.views import consents, decisions, receipts, screenings
 
 app_name = "api"
 urlpatterns = [
@@ -22,6 +22,8 @@ urlpatterns = [
     ),
     path("consents", consents.ConsentView.as_view(), name="consents"),
     path("consents/query", consents.ConsentQueryView.as_view(), name="consent-query"),
+    path("receipts/verify", receipts.ReceiptVerifyView.as_view(), name="receipt-verify"),
+    path("receipts/<str:receipt_id>", receipts.ReceiptView.as_view(), name="receipt"),
     path("consent-imports", consents.ConsentImportListView.as_view(), name="consent-imports"),
     path("consent-imports/<str:import_id>", consents.ConsentImportView.as_view(), name="consent-import"),
     path(

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import Any
 
 from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 
+from audit.models import AuditEntry
+from audit.selectors.entries import entry_body
 from consent.decisions.engine import CROSS_BORDER_PURPOSE
+from consent.domain.receipts import receipt_number
 from consent.domain.records import NoticeRef
 from consent.selectors.preferences import Choice, Preferences, StopReceipt
 from consent.web.words import channel_name, channel_place, group_name, purpose_about, purpose_name, recipient_name
 from governance.domain.calendar import day_of
+
+_ACTS = {
+    "consent.granted": _("You agreed"),
+    "consent.renewed": _("You agreed again"),
+    "consent.confirmed": _("You confirmed"),
+    "consent.denied": _("You refused"),
+    "consent.withdrawn": _("You stopped"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,44 @@ def shown_receipt(receipt: StopReceipt, found: Preferences) -> Receipt:
     else:
         parts = [purpose_name(found.purposes[receipt.purpose]), _channel(receipt.channel, found)]
     return Receipt(everything, " · ".join(parts), receipt.said_at, f"cev_{receipt.ref.hex}")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing a person said, and the receipt of it."""
+
+    number: str
+    said_at: datetime
+    word: str
+    what: list[str]
+
+
+def shown_acts(acts: Sequence[Sequence[AuditEntry]], found: Preferences) -> list[Act]:
+    """Say in words what a person said, the newest first."""
+    shown = []
+    for act in acts:
+        bodies: list[dict[str, Any]] = [entry_body(entry) for entry in act]
+        said = [body.get("d", {}) for body in bodies]
+        words = {str(_ACTS[body["type"]]) for body in bodies}
+        shown.append(
+            Act(
+                number=receipt_number(act[0].id),
+                said_at=min(datetime.fromisoformat(d["said_at"]) for d in said),
+                word=_listed(sorted(words)),
+                what=list(dict.fromkeys(_said_name(d, found) for d in said)),
+            )
+        )
+    return shown
+
+
+def _said_name(said: dict[str, Any], found: Preferences) -> str:
+    purpose, channel = said.get("purpose"), said.get("channel")
+    named = found.purposes.get(purpose or "")
+    if said.get("separate") and named:
+        return _separate_name(named.id, said.get("group"), said.get("recipient"), found)
+    parts = [purpose_name(named)] if named else []
+    parts += [_channel(channel, found)] if channel else []
+    return " · ".join(parts) or gettext("everything")
 
 
 def _general_row(choice: Choice, topic: str, found: Preferences) -> Row:

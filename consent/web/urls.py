@@ -8,5 +8,6 @@ app_name = "preferences"
 urlpatterns = [
     path("", views.preferences, name="page"),
     path("notices/<str:code>/<int:version>/", views.notice, name="notice"),
+    path("receipts/<str:number>/", views.receipt, name="receipt"),
     path("<path:token>/", views.open_link, name="open"),  # whatever it is: every dead link gets the same page
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,6 +20,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from audit.actors import Actor
 from audit.errors import InvalidInputError, NotFoundError
 from audit.problems import request_id_of
+from audit.selectors.entries import acts_of_subject
 from consent.domain.records import NoticeRef
 from consent.selectors.preferences import (
     OpenLink,
@@ -29,12 +32,15 @@ from consent.selectors.preferences import (
 )
 from consent.selectors.register import register_in_hand
 from consent.services.preferences import preference_stop
+from consent.services.receipts import FAMILY, receipt_get
 from consent.web.forms import StopForm
-from consent.web.shown import shown_preferences, shown_receipt
+from consent.web.shown import shown_acts, shown_preferences, shown_receipt
 from consent.web.words import ENGLISH
 
 CHINESE: Final = "zh-hans"
 COOKIE_SECONDS: Final = 30 * 60
+ACTS: Final = 50
+"""How many of a person's own words his page lists."""
 
 View = Callable[..., HttpResponse]
 
@@ -90,6 +96,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
         "link_id": link.id,
         "receipt": shown_receipt(receipt, found) if receipt else None,
         "preferences": shown_preferences(found),
+        "acts": shown_acts(acts_of_subject(link.subject_ref, prefix=FAMILY, limit=ACTS), found),
     }
     response = _page(request, "preferences", context)
     # Not no-referrer: with it browsers send `Origin: null` with the form, which the CSRF check must refuse.
@@ -113,6 +120,25 @@ def _stop(request: HttpRequest, link: OpenLink) -> HttpResponse:
     except InvalidInputError:
         return _page(request, "not_found", {}, status=400)
     return _see_other(request, done=ref)
+
+
+@require_safe
+@_customer_page
+def receipt(request: HttpRequest, number: str) -> HttpResponse:
+    """Hand a person the receipt of something he said, as a file. Other people's do not exist here."""
+    link = preference_link_get(token=request.COOKIES.get(_cookie_name(), ""), at=timezone.now())
+    entry = _uuid(number.removeprefix("rcp_"))
+    found = receipt_get(entry=entry) if entry else None
+    if found is None or found.subject != link.subject_ref:
+        raise NotFoundError("Unknown receipt.")
+    content = orjson.dumps(found.document, option=orjson.OPT_INDENT_2)
+    day = timezone.localdate(datetime.fromisoformat(found.document["dct:issued"]))
+    name = f"receipt-{day:%Y%m%d}-{found.number[-6:]}.json"
+    return HttpResponse(
+        content,
+        content_type="application/ld+json",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @require_safe

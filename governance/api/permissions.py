@@ -15,11 +15,15 @@ if TYPE_CHECKING:  # views read this module while they are being imported
 
 
 class HasScope(BasePermission):
-    """`view.scope` names the scope, or `view.scopes` one per method. A view without either is open to nobody."""
+    """`view.scope` names the scope, or `view.scopes` one per method; of several in a tuple one is enough.
+
+    A view without either is open to nobody.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         by_method = getattr(view, "scopes", {})
-        scope = by_method.get(request.method) or getattr(view, "scope", None)
-        if scope is None or scope not in principal_of(request).scopes:
-            raise ProblemError(403, "insufficient_scope", extra={"scope": str(scope or "")})
+        wanted = by_method.get(request.method) or getattr(view, "scope", None) or ()
+        scopes = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        if not principal_of(request).scopes & set(scopes):
+            raise ProblemError(403, "insufficient_scope", extra={"scope": " ".join(scopes)})
         return True

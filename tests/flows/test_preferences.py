@@ -484,6 +484,7 @@ def test_looking_changes_nothing(client: Client, lin: DataSubject) -> None:
         f"{PAGE}?stop=everything",
         "/c/x/",
         "/c/notices/mp/2/",
+        f"/c/receipts/rcp_{ref.hex}/",
     ]
     assert {resolve(path.split("?")[0]).url_name for path in paths} == {route.name for route in urlpatterns}
     before = _fingerprint()

@@ -20,6 +20,7 @@ from audit.actors import Actor
 from audit.problems import FieldError, ProblemError, request_id_of
 from consent.api.ids import public_id, uuid_of
 from consent.api.shapes import Errors, read_subject
+from consent.domain.receipts import receipt_number
 from consent.domain.records import Slot, State
 from consent.domain.terms import Act, Bundle, Control
 from consent.errors import ConsentRefusedError
@@ -134,6 +135,7 @@ class ConsentView(APIView):
                     {"id": f"cev_{r.ref.replace('-', '')}", "state": r.state} | ({"needs": r.needs} if r.needs else {})
                     for r in captured.records
                 ],
+                "receipt": receipt_number(captured.entry),
                 "preference_link": f"{settings.ZHIXU['BASE_URL']}{link}",
             },
             status=201,
