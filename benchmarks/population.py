@@ -2,7 +2,7 @@
 
 So the mixture of consents, refusals, minors, shared numbers, lists and sends is the sample's. Look-up values are
 real, sealed values are the originals' bytes and mean nothing, and the ledger behind the copied states is left out:
-neither a screening nor its peers read it. Foreign keys are not checked while copying.
+neither a screening nor its peers read it. Foreign keys are not checked while copying, and indexes are made after.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _STRIDE = 1_000_000
 _COPIES = """
 INSERT INTO consent_subject (id, ref, is_guest, version, status, sourcing, last_active_on, child_until, minor_until,
     personalisation_off_at, paused_until, restricted, granted, widely_listed, created_at)
-SELECT s.id + g * {stride}, gen_random_uuid(), is_guest, version, status, sourcing, last_active_on, child_until,
+SELECT s.id + g * {stride}, {uuid}, is_guest, version, status, sourcing, last_active_on, child_until,
     minor_until, personalisation_off_at, paused_until, restricted, granted, widely_listed, created_at
 FROM generate_series(1, {copies}) g CROSS JOIN consent_subject s WHERE s.id < {stride};
 
 INSERT INTO consent_identifier (id, subject_id, type, app, lookup, key_version, sealed, verified_at, bound_at,
     lost_on, created_at)
-SELECT gen_random_uuid(), i.subject_id + m.g * {stride}, i.type, app, m.made, key_version, sealed, verified_at,
+SELECT {uuid}, i.subject_id + m.g * {stride}, i.type, app, m.made, key_version, sealed, verified_at,
     bound_at, lost_on, created_at
 FROM made_lookup m JOIN consent_identifier i ON i.type = m.type AND i.lookup = m.lookup WHERE i.subject_id < {stride}
 ORDER BY m.g, i.subject_id;
@@ -37,7 +37,7 @@ SELECT slot_id, subject_id + g * {stride}, grant_id, grant_purpose_id, notice_ve
 FROM generate_series(1, {copies}) g CROSS JOIN consent_state WHERE subject_id < {stride};
 
 INSERT INTO consent_suppression (id, type, lookup, kind, channel_id, said_at, removed_at, reason, source, recorded_at)
-SELECT gen_random_uuid(), x.type, m.made, kind, channel_id, said_at, removed_at, reason, source, recorded_at
+SELECT {uuid}, x.type, m.made, kind, channel_id, said_at, removed_at, reason, source, recorded_at
 FROM made_lookup m JOIN consent_suppression x ON x.type = m.type AND x.lookup = m.lookup;
 
 INSERT INTO consent_send_record (type, lookup, channel_id, sent_at, kind, template, campaign)
@@ -45,9 +45,23 @@ SELECT x.type, m.made, channel_id, sent_at, kind, template, campaign
 FROM made_lookup m JOIN consent_send_record x ON x.type = m.type AND x.lookup = m.lookup;
 
 INSERT INTO consent_guardianship (id, child_id, guardian, relation, purposes, given_at, withdrawn_at, proof)
-SELECT gen_random_uuid(), child_id + g * {stride}, guardian, relation, purposes, given_at, withdrawn_at, proof
+SELECT {uuid}, child_id + g * {stride}, guardian, relation, purposes, given_at, withdrawn_at, proof
 FROM generate_series(1, {copies}) g CROSS JOIN consent_guardianship WHERE child_id < {stride};
 """
+
+
+_UUID = "lpad(to_hex(nextval('made_uuid')), 32, '0')::uuid"
+_INDEXES = """
+SELECT c.conname, format('ALTER TABLE %%I DROP CONSTRAINT %%I', t.relname, c.conname),
+    format('ALTER TABLE %%I ADD CONSTRAINT %%I %%s', t.relname, c.conname, pg_get_constraintdef(c.oid))
+FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid WHERE c.contype = 'u' AND t.relname = ANY(%s)
+UNION ALL
+SELECT i.relname, format('DROP INDEX %%I', i.relname), pg_get_indexdef(x.indexrelid)
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+WHERE NOT x.indisprimary AND t.relname = ANY(%s)
+    AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = x.indexrelid AND c.contype = 'u')
+"""
+_TABLES = ["consent_identifier", "consent_state", "consent_suppression", "consent_send_record"]
 
 
 def phone_of(copy: int, place: int) -> str:
@@ -73,9 +87,16 @@ def population_make(subjects: int) -> tuple[int, int]:
             for line in _lookups(copies, [(kind, bytes(lookup)) for kind, lookup in contacts]):
                 copy.write(line)
         cursor.execute("ANALYZE made_lookup")
-        for statement in _COPIES.format(stride=_STRIDE, copies=copies).split(";\n"):
+        cursor.execute("CREATE TEMPORARY SEQUENCE made_uuid")
+        cursor.execute(_INDEXES, [_TABLES, _TABLES])
+        indexes = cursor.fetchall()
+        for _, drop, _ in indexes:
+            cursor.execute(drop)
+        for statement in _COPIES.format(stride=_STRIDE, copies=copies, uuid=_UUID).split(";\n"):
             cursor.execute(statement)
-        cursor.execute("DROP TABLE made_lookup; SET session_replication_role = DEFAULT")
+        for _, _, make in indexes:
+            cursor.execute(make)
+        cursor.execute("DROP TABLE made_lookup; DROP SEQUENCE made_uuid; SET session_replication_role = DEFAULT")
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("CHECKPOINT")
     return copies, sum(kind == IdentifierType.PHONE for kind, _ in contacts)
