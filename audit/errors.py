@@ -47,6 +47,12 @@ class LedgerBrokenError(ConflictError):
     code = "ledger_broken"
 
 
+class ExportFolderError(InvalidInputError):
+    """An export is written into an empty folder of its own."""
+
+    code = "export_folder"
+
+
 class LedgerLateError(ConflictError):
     """What must be published first was not."""
 
@@ -63,3 +69,21 @@ class AnchorDisagreesError(AnchorFailedError):
     """What is kept outside is not a past of our tree: the ledger was rolled back or rewritten."""
 
     code = "anchor_disagrees"
+
+
+class VerificationRunningError(ConflictError):
+    """The ledger is being verified; one at a time is enough."""
+
+    code = "verification_running"
+
+
+class EntryNotFoundError(NotFoundError):
+    code = "entry_not_found"
+
+
+class CheckpointNotFoundError(NotFoundError):
+    code = "checkpoint_not_found"
+
+
+class TileNotFoundError(NotFoundError):
+    code = "tile_not_found"

@@ -14,11 +14,12 @@ from threading import Thread
 from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 
+from audit.actors import SYSTEM
 from audit.errors import AnchorDisagreesError, AnchorFailedError
 from audit.models import Anchor, Checkpoint
 from audit.selectors.ledger import checkpoint_latest
 from audit.services.anchor_targets import AnchorTarget, Kept, anchor_targets
-from audit.services.record import database_now
+from audit.services.record import Event, ObjectRef, audit_record, database_now
 
 FIRST_RETRY = timedelta(seconds=15)
 LONGEST_RETRY = timedelta(hours=1)
@@ -69,7 +70,7 @@ def anchor_put(target: AnchorTarget, *, at: datetime | None) -> Anchor | None:
         level = logging.CRITICAL if isinstance(error, AnchorDisagreesError) else logging.ERROR
         log.log(level, "anchor %s %s, checkpoint %s: %s", target.kind, target.target, checkpoint.size, error)
         kept, succeeded = Kept(checkpoint.note, str(error)), False
-    return Anchor.objects.create(
+    anchor = Anchor.objects.create(
         size=checkpoint.size,
         kind=target.kind,
         target=target.target,
@@ -78,6 +79,19 @@ def anchor_put(target: AnchorTarget, *, at: datetime | None) -> Anchor | None:
         succeeded=succeeded,
         anchored_at=database_now(),
     )
+    if succeeded:
+        audit_record(actor=SYSTEM, event=_event(anchor))
+    return anchor
+
+
+def _event(anchor: Anchor) -> Event:
+    """Return the trace of an anchor: should its row be taken away, the ledger still says that it was there."""
+    details: dict[str, object] = {
+        "size": anchor.size,
+        "kind": anchor.kind,
+        "sha256": hashlib.sha256(anchor.note.encode()).hexdigest(),
+    }
+    return Event("ledger.anchored", object=ObjectRef("anchor", str(anchor.pk)), details=details)
 
 
 def _lock(target: AnchorTarget) -> bool:

@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
+    "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
     "drf_spectacular_sidecar",
     "oauth2_provider",
     "csp",

@@ -127,7 +127,7 @@ def consents_record(
             subject_id=subject.id,
             record=record,
             proof=evidence.control_id[:100] or request_id[:100],
-            text_hash=notice.text_sha256 if notice else "",
+            text_hash=notice.text_sha256.lower() if notice else "",
             language=notice.language if notice else "",
             entry=entry,
             payload=sealed.get(entry),

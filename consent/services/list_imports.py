@@ -112,20 +112,21 @@ def guardians_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int
         new.append(guardianship)
     withdrawn = _withdraw_known(new)
     stored = _insert_new(new)
-    versions = versions_raise({g.child_id for g in (*stored, *withdrawn)})
+    changed = [*stored, *withdrawn]
+    versions = versions_raise([g.child_id for g in changed])
     audit_record_many(
         actor=actor,
         events=[
             Event(
                 "guardian.recorded",
                 subject=refs[g.child_id],
-                version=versions[g.child_id],
+                version=version,
                 details={
                     "purposes": [register.purpose_codes[p] for p in g.purposes],
                     "withdrawn_at": g.withdrawn_at.isoformat() if g.withdrawn_at else None,
                 },
             )
-            for g in (*stored, *withdrawn)
+            for g, version in zip(changed, versions, strict=True)
         ],
     )
     return _finish("guardians", path, actor, at, rows=rows, accepted=len(stored), refused=rows - len(complete))

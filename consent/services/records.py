@@ -129,7 +129,10 @@ def records_append(
 
 
 def _event(item: NewRecord, subject: UUID, version: int, said_at: datetime) -> Event:
-    """Return the trace of an act: all that the fold of the ledger and its receipt read, so that neither needs more."""
+    """Return the trace of an act: all that the fold of the ledger and its receipt read, so that neither needs more.
+
+    It says what the row says: a replay of the trail gives the stored states.
+    """
     record = item.record
     return Event(
         id=item.entry,
@@ -147,7 +150,7 @@ def _event(item: NewRecord, subject: UUID, version: int, said_at: datetime) -> E
             "point": record.point,
             "said_at": said_at.isoformat(),
             "separate": record.separate or None,
-            "text_hash": record.text_hash,
+            "text_hash": (item.text_hash or record.text_hash)[:8],
             "text_sha256": item.text_hash if len(item.text_hash) == _SHA256_DIGITS else None,
             "language": item.language,
             "control": record.control.value if record.control else None,
@@ -155,7 +158,7 @@ def _event(item: NewRecord, subject: UUID, version: int, said_at: datetime) -> E
             "bundle": record.bundle.value,
             "valid_until": record.valid_until.isoformat() if record.valid_until else None,
             "evidence": record.evidence,
-            "proof": record.proof or None,
+            "proof": bool(item.proof) or None,
         },
     )
 

@@ -20,6 +20,7 @@ from consent.models import DataSubject, Identifier, SubjectProfile
 from consent.places import identifier_place, profile_place
 from consent.selectors.profiles import births_for
 from consent.selectors.register import LiveRegister
+from consent.selectors.states import phone_bound_at
 from consent.services.states import states_project
 from governance.crypto.blind_index import lookup_maker, lookup_version
 from governance.crypto.envelope import FieldKey
@@ -93,7 +94,9 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     }
     for member in members:
         _describe(subjects[member.member_id], member, register, today)
-    subjects_create([s for s in subjects.values() if s.id not in old], actor=actor, at=at)
+    new = {number: subject for number, subject in subjects.items() if subject.id not in old}
+    bound = [m.phone_bound_at if m.phone else None for m in members if m.member_id in new]
+    subjects_create(list(new.values()), actor=actor, at=at, phones_bound_at=bound)
     update_rows("consent_subject", _HEAD, [_head(subject) for subject in old.values()])
     identifiers_add(
         [
@@ -113,11 +116,17 @@ def members_store(members: Sequence[Member], *, register: LiveRegister, actor: A
     _save_profiles([(subjects[m.member_id], m) for m in members])
     if old:
         states_project(list(old), register)  # a phone bound anew ends what was agreed on it before
-    changed = [s for s in subjects.values() if s.id in old]
+    phones = phone_bound_at(list(old))
     audit_record_many(
         actor=actor,
         events=[
-            Event("subject.changed", subject=s.ref, version=s.version, details={"changed": "import"}) for s in changed
+            Event(
+                "subject.changed",
+                subject=s.ref,
+                version=s.version,
+                details={"changed": "import", "phone_bound_at": _said(phones.get(s.id))},
+            )
+            for s in old.values()
         ],
     )
     return len(members)
@@ -140,8 +149,17 @@ def _with_what_was_known(members: Sequence[Member], known: Mapping[str, int]) ->
     ]
 
 
-def subjects_create(subjects: Sequence[DataSubject], *, actor: Actor, at: datetime) -> None:
-    """Store new people, with a data key each. In the caller's transaction; the objects get their ids."""
+def subjects_create(
+    subjects: Sequence[DataSubject],
+    *,
+    actor: Actor,
+    at: datetime,
+    phones_bound_at: Sequence[datetime | None] | None = None,
+) -> None:
+    """Store new people, with a data key each. In the caller's transaction; the objects get their ids.
+
+    `phones_bound_at`: one per person, where it is known. The fold reads it, so the trace holds it.
+    """
     count = len(subjects)
     for subject, key, ref in zip(subjects, take_ids("consent_subject", count), uuid7s(count), strict=True):
         subject.id, subject.ref = key, ref
@@ -154,11 +172,15 @@ def subjects_create(subjects: Sequence[DataSubject], *, actor: Actor, at: dateti
                 "subject.created",
                 subject=s.ref,
                 version=s.version,
-                details={"kind": "guest" if s.is_guest else "member"},
+                details={"kind": "guest" if s.is_guest else "member", "phone_bound_at": _said(bound)},
             )
-            for s in subjects
+            for s, bound in zip(subjects, phones_bound_at or [None] * count, strict=True)
         ],
     )
+
+
+def _said(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def _describe(subject: DataSubject, member: Member, register: LiveRegister, today: date) -> None:
@@ -317,13 +339,19 @@ def _guests(lookups: Mapping[tuple[IdentifierType, str], bytes]) -> dict[tuple[I
     }
 
 
-def versions_raise(subject_ids: Collection[int]) -> dict[int, int]:
-    """Raise the version of these people, locked in one order, and return the new ones. In the caller's transaction."""
-    people = list(DataSubject.objects.select_for_update().filter(id__any=list(subject_ids)).order_by("id"))
-    for person in people:
-        person.version += 1
-    update_rows("consent_subject", {"id": "bigint", "version": "int"}, [(p.id, p.version) for p in people])
-    return {person.id: person.version for person in people}
+def versions_raise(subject_ids: Sequence[int]) -> list[int]:
+    """Raise people's versions, one for each time a person is named, and return the new ones in the order given.
+
+    In the caller's transaction; people are locked in one order. A version is one change and one entry of the trail.
+    """
+    people = DataSubject.objects.select_for_update().filter(id__any=list(set(subject_ids))).order_by("id")
+    newest = dict(people.values_list("id", "version"))
+    raised = []
+    for key in subject_ids:
+        newest[key] += 1
+        raised.append(newest[key])
+    update_rows("consent_subject", {"id": "bigint", "version": "int"}, list(newest.items()))
+    return raised
 
 
 def members_find(member_ids: Iterable[str]) -> dict[str, int]:
