@@ -49,6 +49,7 @@ TITLES: dict[str, str] = {
     "entry_not_found": _("There is no such audit entry."),
     "checkpoint_not_found": _("There is no checkpoint of this size."),
     "tile_not_found": _("The tree has no such tile."),
+    "verification_running": _("A verification is under way."),
     "ledger_late": _("The ledger has not published this yet; ask again in a moment."),
     "identifier_malformed": _("The identifier is malformed."),
     "identifier_ambiguous": _("The identifier does not name one person."),

@@ -7,6 +7,8 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
+from audit.actors import SYSTEM
+from audit.services.verification import ledger_verify, verification_due
 from consent.services.jobs import job_run, jobs_sweep
 from consent.services.screenings import screenings_expire
 from consent.services.uploads import uploads_expire
@@ -25,3 +27,10 @@ def sweep() -> None:
     jobs_sweep()
     screenings_expire(at=at)
     uploads_expire(at=at)
+
+
+@shared_task(name="audit.ledger_verify")
+def verify_ledger() -> None:
+    """Verify the ledger once a day, whoever calls how often."""
+    if verification_due(timezone.now()):
+        ledger_verify(actor=SYSTEM)

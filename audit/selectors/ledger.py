@@ -12,7 +12,7 @@ from django.db import connection
 from audit.domain.checkpoint import proof_text
 from audit.domain.merkle import HASH_BYTES, consistency_proof, inclusion_proof
 from audit.domain.tiles import TILE_WIDTH, subtree_reader
-from audit.models import Checkpoint, Leaf, Tile
+from audit.models import Anchor, Checkpoint, Leaf, Tile, Tree, Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +72,74 @@ def ledger_lag(at: datetime) -> timedelta:
         cursor.execute("SELECT min(recorded_at) FROM audit_pending p JOIN audit_entry e ON e.id = p.entry_id")
         oldest: datetime | None = cursor.fetchone()[0]
     return max(at - oldest, timedelta(0)) if oldest else timedelta(0)
+
+
+def pending_count() -> int:
+    """Return how many entries wait to enter the tree."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM audit_pending")
+        return int(cursor.fetchone()[0])
+
+
+def tree_now() -> tuple[int, bytes]:
+    """Return size and root of the tree as it is now."""
+    size, root = Tree.objects.values_list("size", "root").get()
+    return size, bytes(root)
+
+
+def verification_latest() -> Verification | None:
+    return Verification.objects.order_by("-id").first()
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """A signed head, and by how much the tree had grown since the one before."""
+
+    size: int
+    root: bytes
+    signed_at: datetime
+    grown: int
+
+
+def heads_newest(limit: int = 20) -> list[HeadRow]:
+    """Return the newest heads, the newest first."""
+    rows = list(Checkpoint.objects.order_by("-size")[: limit + 1])
+    before = [row.size for row in rows[1:]] + [0]
+    return [
+        HeadRow(row.size, bytes(row.root), row.signed_at, row.size - old) for row, old in zip(rows, before, strict=True)
+    ][:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorState:
+    """How one place outside keeps our heads. `reply`: what it last said."""
+
+    kind: str
+    target: str
+    kept_at: datetime | None = None
+    kept_size: int | None = None
+    failures: int = 0  # since it last kept one
+    tried_at: datetime | None = None
+    reply: str = ""
+
+
+_ANCHORS_READ = 20_000
+
+
+def anchor_states() -> dict[tuple[str, str], AnchorState]:
+    """Return each place that was ever asked lately, by kind and target. One query over the newest attempts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH tried AS (
+                SELECT *, max(id) FILTER (WHERE succeeded) OVER (PARTITION BY kind, target) AS kept
+                FROM {Anchor._meta.db_table} WHERE id > (SELECT coalesce(max(id), 0) - %s FROM audit_anchor)
+            )
+            SELECT kind, target, max(anchored_at) FILTER (WHERE id = kept), max(size) FILTER (WHERE id = kept),
+                count(*) FILTER (WHERE NOT succeeded AND id > coalesce(kept, 0)), max(anchored_at),
+                (array_agg(reply ORDER BY id DESC))[1]
+            FROM tried GROUP BY kind, target
+            """,  # noqa: S608 - a table name of our own
+            [_ANCHORS_READ],
+        )
+        return {row[:2]: AnchorState(*row) for row in cursor.fetchall()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic, sleep
 from uuid import UUID
@@ -16,8 +16,10 @@ from audit.selectors.ledger import checkpoint_latest, leaf_index
 from audit.services.anchors import Anchoring
 from audit.services.record import database_now
 from audit.services.sequencer import lag_check, ledger_step
+from audit.services.verification import Verifying
 
 _POLL = 0.05
+_VERIFY_LOOK = 20.0  # seconds between looks whether a verification is due
 _ANCHORS_END = 30.0  # how long an anchor under way may keep a stopping process
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def sequence_until(stop: Event, *, interval: float = 1.0) -> None:
 
 @contextmanager
 def sequencer_running(interval: float = 1.0) -> Iterator[None]:
-    """Run the sequencer beside whatever this process does."""
+    """Run the sequencer beside whatever this process does, and have the ledger verified once a day."""
     stop = Event()
 
     def run() -> None:
@@ -61,8 +63,19 @@ def sequencer_running(interval: float = 1.0) -> Iterator[None]:
         finally:
             connection.close()
 
+    def verify() -> None:
+        verifying = Verifying()
+        try:
+            while not stop.wait(_VERIFY_LOOK):
+                with suppress(DatabaseError):
+                    verifying.begin(database_now())
+        finally:
+            verifying.finish(_ANCHORS_END)
+            connection.close()
+
     thread = Thread(target=run, name="zhixu-sequencer", daemon=True)
     thread.start()
+    Thread(target=verify, name="zhixu-verifying", daemon=True).start()
     try:
         yield
     finally:
