@@ -12,7 +12,8 @@ from django.utils import timezone
 
 def copy_rows(table: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> None:
     """Insert rows with one COPY, in the order given."""
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
