@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import IntFlag, StrEnum
+from uuid import UUID
+
+from consent.domain.terms import SendKind
 
 SENDER_SKEW = timedelta(seconds=5)
 """How far a sender's clock may be behind ours: a send that much before its answer still counts as after it."""
@@ -21,12 +25,63 @@ DUTIES = (
 """Every obligation a decision may carry (consent/decisions/answers.py)."""
 
 REPORTED_DUTIES = frozenset(DUTIES) - {"SEND_WINDOW", "FREQUENCY_REMAINING", "REPORT_SEND"}
-"""Those only the sender can tell about. The hours are read off the time, the cap is counted, the report is the report."""
+"""Those only the sender can tell about: the hours are read off the time, the cap is counted by us."""
 
 
 class SendStatus(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
+
+
+class LineError(StrEnum):
+    """Why a line of a send report is refused. Public codes, in the order they are looked for."""
+
+    INVALID = "invalid"
+    UNKNOWN_FIELD = "unknown_field"
+    IDENTIFIER_MALFORMED = "identifier_malformed"
+    HOLDS_IDENTIFIER = "holds_identifier"
+    CHANNEL_UNKNOWN = "channel_unknown"
+    RECIPIENT_UNKNOWN = "recipient_unknown"
+    DUTY_UNKNOWN = "duty_unknown"
+    IN_FUTURE = "in_future"
+    INCOMPLETE = "incomplete"
+    CLIENT_LIMIT = "client_limit"
+    REPORTED_OTHERWISE = "reported_otherwise"
+
+
+@dataclass(frozen=True, slots=True)
+class LineRefused:
+    """One refused line: which, why, and the field it is about."""
+
+    number: int
+    error: LineError
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedSend:
+    """One line as its sender wrote it, read but not yet completed. None and empty: not said.
+
+    `type` and `lookup` name the receiver: kind of identifier (0: our own reference) and look-up value.
+    """
+
+    number: int
+    sent_at: datetime
+    decision_id: UUID | None = None
+    screening_id: UUID | None = None
+    row_no: int | None = None
+    type: int | None = None
+    lookup: bytes | None = None
+    campaign: str = ""
+    channel: str = ""
+    recipient: str = ""
+    in_house: bool = False
+    kind: SendKind = SendKind.MARKETING
+    template: str = ""
+    met: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
+    status: SendStatus = SendStatus.DELIVERED
+    message_id: str = ""
 
 
 class SendFinding(IntFlag):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from consent.domain.sends import SendStatus
 from consent.domain.terms import Act, Bundle, Control, SendKind, SubjectStatus, WxAction
 from governance.domain.cells import split_list
 from governance.domain.identifiers import IdentifierType
@@ -72,6 +73,31 @@ SEND_KINDS = {
     for word, key in _words({"marketing": "营销", "service": "服务 通知", "solicitation": "征询"}).items()
 }
 NOT_SENT = frozenset({"失败", "空号", "failed"})
+SEND_STATUSES = {
+    word: SendStatus(key)
+    for word, key in _words(
+        {
+            "delivered": "成功 发送成功 送达 已送达 success DELIVRD",
+            "failed": "失败 发送失败 未送达 空号 failure UNDELIV REJECTD EXPIRED",
+        }
+    ).items()
+}
+"""Of the words of short-message gateways those of SMPP 3.4, table 5.1."""
+IN_HOUSE = frozenset({"自有", "自营", "in_house"})
+DUTY_WORDS = {
+    word.casefold(): key
+    for key, words in {
+        "APPEND_OPTOUT_TEXT": ("附退订方式", "退订语"),
+        "SHOW_SENDER_SIGNATURE": ("附签名", "签名"),
+        "EMAIL_AD_PREFIX": ("标题注明广告", "广告标识"),
+        "SEND_WINDOW": ("发送时段",),
+        "FREQUENCY_REMAINING": ("频次",),
+        "DROP_FIELDS": ("去除字段", "不含字段"),
+        "USE_GENERIC_VARIANT": ("通用版本", "非个性化"),
+        "REPORT_SEND": ("回报发送",),
+    }.items()
+    for word in (key, *words)
+}
 WX_ACTIONS = {
     word: WxAction(key)
     for word, key in _words({"accept": "接受 允许", "reject": "拒绝", "ban": "关闭 总是拒绝"}).items()
@@ -161,6 +187,23 @@ SEND_COLUMNS: dict[str, tuple[str, ...]] = {
     "kind": ("类型", "消息类型"),
     "template": ("模板", "模板ID"),
     "status": ("状态",),
+}
+RECEIPT_COLUMNS: dict[str, tuple[str, ...]] = {
+    "sent_at": ("发送时间", "下发时间"),
+    "decision_id": ("决策编号", "决策号"),
+    "screening": ("筛选编号", "筛选号"),
+    "row_no": ("行号",),
+    "identifier": ("接收标识", "接收人", "号码", *_PHONE, *_EMAIL),
+    "identifier_type": ("标识类型",),
+    "campaign": ("活动", "活动编号"),
+    "channel": ("渠道", "触达渠道"),
+    "recipient": ("服务商", "供应商", "接收方", "通道商"),
+    "kind": ("类型", "消息类型"),
+    "template": ("模板", "模板ID"),
+    "met": ("已履行义务", "已履行"),
+    "unmet": ("未履行义务", "未履行"),
+    "status": ("状态", "发送状态"),
+    "message_id": ("消息编号", "消息ID", "回执号"),
 }
 SUBSCRIPTION_COLUMNS: dict[str, tuple[str, ...]] = {
     "openid": ("OpenID",),

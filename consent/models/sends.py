@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -17,7 +19,7 @@ from governance.models import Channel
 from governance.models.base import choices
 
 
-def _codes(label: object) -> ArrayField:  # type: ignore[type-arg]
+def _codes(label: Any) -> ArrayField:  # type: ignore[type-arg]
     return ArrayField(models.CharField(max_length=40), verbose_name=label, default=list, blank=True)
 
 

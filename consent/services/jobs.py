@@ -19,13 +19,13 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from consent.models import ConsentImport, Job, Screening
+from consent.models import ConsentImport, Job, Screening, SendReport
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
-JOB_KINDS: dict[str, type[Job]] = {"screening": Screening, "consent_import": ConsentImport}
+JOB_KINDS: dict[str, type[Job]] = {"screening": Screening, "consent_import": ConsentImport, "send_report": SendReport}
 
-AnyJob = TypeVar("AnyJob", Screening, ConsentImport)
+AnyJob = TypeVar("AnyJob", Screening, ConsentImport, SendReport)
 
 
 class JobLostError(RuntimeError):
@@ -101,8 +101,9 @@ def _in_thread(kind: str, job_id: UUID) -> None:
 def _runner(kind: str) -> Callable[[UUID], object]:
     from consent.services.imports import consents_import_run
     from consent.services.screenings import screening_run
+    from consent.services.send_reports import report_run
 
-    return {"screening": screening_run, "consent_import": consents_import_run}[kind]
+    return {"screening": screening_run, "consent_import": consents_import_run, "send_report": report_run}[kind]
 
 
 def job_run(kind: str, job_id: UUID) -> None:
