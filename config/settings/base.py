@@ -29,6 +29,7 @@ ZHIXU: dict[str, Any] = {
     "SIGNER": "governance.services.signers.signer",
     "VERIFIERS": "governance.services.signers.verifiers",
     "ANCHORS": env.ANCHORS,  # where signed heads are kept outside the database (docs/deploy.md)
+    "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
     # What stages entries of its own just before the ledger is sequenced.
     "LEDGER_STAGERS": ["consent.services.decision_seals.decisions_seal"],
 }
@@ -44,7 +45,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
-    "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
     "drf_spectacular_sidecar",
     "oauth2_provider",
     "csp",
