@@ -439,6 +439,8 @@ EVENTS: Labels = {
     "subject.created": _("Person recorded"),
     "subject.changed": _("Person changed"),
     "subject.viewed": _("Person looked at"),
+    "subject.erased": _("Person erased"),
+    "subject.revealed": _("Sealed evidence opened"),
     "suppression.added": _("Opt-out or listing added"),
     "guardian.recorded": _("Guardian's consent recorded"),
     "import.finished": _("Import finished"),
@@ -450,6 +452,13 @@ EVENTS: Labels = {
     "preference_link.created": _("Preference link created"),
     "access.denied": _("Access refused"),
     "api_client.changed": _("API client changed"),
+    "decision.sealed": _("Decisions sealed"),
+    "decision.replayed": _("Decision judged again"),
+    "key.announced": _("Signing key announced"),
+    "ledger.heartbeat": _("Ledger at rest, still running"),
+    "ledger.exported": _("Ledger exported"),
+    "ledger.anchored": _("Ledger anchored outside"),
+    "ledger.verified": _("Ledger verified"),
 }
 OBJECTS: Labels = {
     "api_client": _("API client"),

@@ -62,8 +62,11 @@ TITLES: dict[str, str] = {
     "notice_text_mismatch": _("The text of the notice does not have the digest stated."),
     "register_file_invalid": _("The register file cannot be used."),
     "policy_invalid": _("The policy is not valid."),
+    "decision_not_found": _("There is no such decision."),
+    "rule_set_unknown": _("The decision was made by other rules than these."),
     "api_client_not_found": _("There is no such API client."),
     "audit_outside_transaction": _("The trail could not be written, so nothing was done."),
+    "ledger_broken": _("The ledger is not as it was written. Nothing more is signed until this is looked into."),
     "temporarily_unavailable": _("The service cannot answer now; treat this as a denial."),
     "internal_error": _("Something went wrong on our side; treat this as a denial."),
 }
@@ -75,6 +78,10 @@ _STATUS: tuple[tuple[type[ZhixuError], int], ...] = (
     (InvalidInputError, 422),
 )
 """Of a family with no status nothing is told: it is our own trouble."""
+
+
+_FAMILIES = {403: "not_permitted", 404: "not_found", 409: "conflict", 422: "invalid_input", 500: "internal_error"}
+"""What is said of a code that has no words of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def problem_of(error: ZhixuError) -> ProblemError:
 
 def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
     """Return the document in the active language."""
-    title = gettext(TITLES.get(problem.code, TITLES["invalid_request"]))
+    title = gettext(TITLES.get(problem.code) or TITLES[_FAMILIES.get(problem.status, "invalid_request")])
     document: dict[str, Any] = {
         "type": f"urn:zhixu:problem:{problem.code}",
         "title": title,

@@ -16,6 +16,7 @@ from config.embedded import Cluster, PostgresError
 
 NEEDS_NO_DATABASE = {
     "makemessages",
+    "messages",
     "compilemessages",
     "help",
     "--help",

@@ -25,3 +25,8 @@ urlpatterns = [
     path("healthz", health.alive),
     path("readyz", health.ready),
 ]
+
+handler400 = "config.error_pages.bad_request"
+handler403 = "config.error_pages.forbidden"
+handler404 = "config.error_pages.not_found"
+handler500 = "config.error_pages.server_error"

@@ -32,6 +32,7 @@ ZHIXU: dict[str, Any] = {
     "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
     # What stages entries of its own just before the ledger is sequenced.
     "LEDGER_STAGERS": ["consent.services.decision_seals.decisions_seal"],
+    "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
 }
 
 INSTALLED_APPS = [
@@ -150,6 +151,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 8 * 3600
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "config.error_pages.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 << 20
 
 REST_FRAMEWORK = {

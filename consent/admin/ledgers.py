@@ -304,7 +304,7 @@ class ScreeningAdmin(_Planned):
         ),
         (_("Rows"), {"fields": ("rows_total", "rows_done", "valid_until")}),
         (_("If something went wrong"), {"fields": ("error_code", "trouble", "attempt")}),
-        (_("Proof"), {"fields": ("input_sha256", "register_version", "send_codes", "signed")}),
+        (_("Proof"), {"fields": ("input_sha256", "register", "send_codes", "signed")}),
     )
     readonly_fields = (
         "reference",
@@ -312,7 +312,7 @@ class ScreeningAdmin(_Planned):
         "purpose_name",
         "channel_name",
         "signed",
-        "register_version",
+        "register",
         "trouble",
     )
     labels: ClassVar[dict[str, Labels]] = {"status": STATUSES, "subject_type": IDENTIFIERS}
@@ -343,6 +343,10 @@ class ScreeningAdmin(_Planned):
     @admin.display(description=_("reference"))
     def reference(self, row: Screening) -> str:
         return format_html("<code>scr_{}</code>", row.pk.hex)
+
+    @admin.display(description=_("register version"), empty_value="–")
+    def register(self, row: Screening) -> int | None:
+        return row.register_version
 
     @admin.display(description=_("may be sent"), empty_value="–")
     def amount_allowed(self, row: Screening) -> object:

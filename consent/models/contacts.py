@@ -52,6 +52,9 @@ class Suppression(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
 
 class SendRecord(models.Model):
     """One message that went out, as the sender reports it. Feeds frequency caps and quotas."""
@@ -78,6 +81,9 @@ class SendRecord(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
 
 class TemplateSubscription(models.Model):
     """One answer to a WeChat subscription prompt. An acceptance buys one message of the template."""
@@ -100,3 +106,6 @@ class TemplateSubscription(models.Model):
                 condition=Q(action__in=[action.value for action in WxAction]), name="subscription_action_known"
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"

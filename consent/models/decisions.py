@@ -56,6 +56,9 @@ class Decision(models.Model):
         ordering = ["-id"]
         indexes = [models.Index(fields=["lookup"], name="decision_lookup")]
 
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
 
 class DecisionSeal(models.Model):
     """All decisions of the transactions from `since` to before `until`, sealed by one entry of the ledger."""

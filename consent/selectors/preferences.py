@@ -138,7 +138,7 @@ def preference_link_get(*, token: str, at: datetime) -> OpenLink:
     rows = PreferenceLink.objects.filter(token_sha256=token_digest(token))
     row = rows.values_list("id", "subject_id", "subject__ref", "expires_at").first()
     if row is None or row[3] <= at:
-        raise LinkInvalidError("unknown or expired link")
+        raise LinkInvalidError("Unknown or expired link.")
     return OpenLink(*row[:3])
 
 
