@@ -32,7 +32,6 @@ ZHIXU: dict[str, Any] = {
     "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
     # What stages entries of its own just before the ledger is sequenced.
     "LEDGER_STAGERS": ["consent.services.decision_seals.decisions_seal"],
-    "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
 }
 
 INSTALLED_APPS = [
