@@ -43,6 +43,7 @@ TITLES: dict[str, str] = {
     "screening_not_found": _("There is no such screening."),
     "screening_not_ready": _("The screening has no result to give."),
     "consent_import_not_found": _("There is no such import."),
+    "send_report_not_found": _("There is no such send report."),
     "upload_not_found": _("There is no such upload."),
     "subject_not_found": _("There is no such person."),
     "receipt_not_found": _("There is no such receipt."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from consent.domain.sends import DUTIES
 from governance.domain.terms import Scope
 
 _PROBLEM = {
@@ -92,6 +93,35 @@ _SCHEMAS = {
             **_SEND,
             "as_of": {"type": "string", "format": "date-time", "description": "needs decisions:simulate"},
             "rule_set": {"type": "string", "enum": ["draft"], "description": "needs decisions:simulate"},
+        },
+    },
+    "SendReceiptLine": {
+        "type": "object",
+        "required": ["sent_at"],
+        "additionalProperties": False,
+        "description": "one line: a message that was sent, resting on decision_id, on screening and row_no, or found "
+        "by subject, campaign and channel",
+        "properties": {
+            "sent_at": {"type": "string", "format": "date-time"},
+            "decision_id": {"type": "string", "examples": ["dec_0192f0c1d2e37c4b8a5f000000000000"]},
+            "screening": {"type": "string", "examples": ["scr_0192f0c1d2e37c4b8a5f000000000000"]},
+            "row_no": {"type": "integer", "minimum": 1, "description": "of the screening's allow file"},
+            "subject": {"$ref": "#/components/schemas/Subject"},
+            "campaign": {"type": "string", "maxLength": 64},
+            "channel": {"type": "string", "examples": ["sms"]},
+            "recipient": {"type": ["string", "null"], "description": "the vendor that sent it; null: sent in house"},
+            "kind": {"type": "string", "enum": ["marketing", "service", "solicitation"], "default": "marketing"},
+            "template": {"type": "string", "maxLength": 64},
+            "obligations": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    name: {"type": "array", "items": {"type": "string", "enum": list(DUTIES)}}
+                    for name in ("met", "unmet")
+                },
+            },
+            "status": {"type": "string", "enum": ["delivered", "failed"], "default": "delivered"},
+            "message_id": {"type": "string", "maxLength": 100, "description": "the sender's own; no identifier"},
         },
     },
     "Decision": _DECISION,

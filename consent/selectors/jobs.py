@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
-from consent.models import ConsentImport, Screening
+from consent.models import ConsentImport, Screening, SendReport
 from governance.domain.tables import TABLE_ERRORS
 
 JOB_ERRORS: dict[str, str] = TABLE_ERRORS | {
@@ -14,7 +14,7 @@ JOB_ERRORS: dict[str, str] = TABLE_ERRORS | {
 }
 
 
-def job_error(job: Screening | ConsentImport) -> str:
+def job_error(job: Screening | ConsentImport | SendReport) -> str:
     """Return why a job failed, in the active language; empty if it did not."""
     words = JOB_ERRORS.get(job.error_code)
     return gettext(words) % {"what": job.error_detail} if words else job.error_code

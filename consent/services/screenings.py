@@ -200,7 +200,7 @@ class _Output:
         verdict, names = self._verdict(bits.get(row.number, bit(Reason.E_INPUT)))
         self.counts["allow" if verdict.outcome.may_send else verdict.outcome.value] += 1
         self.codes.update([code.name for code in verdict.codes])
-        cells = [str(row.number), clean(row.value or ""), *map(_safe_cell, row.carried), verdict.outcome.value]
+        cells = [str(row.number), clean(row.value or ""), *map(safe_cell, row.carried), verdict.outcome.value]
         if verdict.outcome.may_send:
             self.buffers["allow"] += _csv_line([*cells, names])
         else:
@@ -249,7 +249,7 @@ class _Run:
     def _begin(self) -> None:
         """Note where the world stands: what commits from here on is new to this screening."""
         self._screening.snapshot_xid = _snapshot()
-        column, *carried = map(_safe_cell, [self._screening.column or "identifier", *self._screening.carry_columns])
+        column, *carried = map(safe_cell, [self._screening.column or "identifier", *self._screening.carry_columns])
         heads = {
             "allow": ["row_no", column, *carried, "outcome", "codes"],
             "deny": ["row_no", column, *carried, "outcome", "primary", "codes"],
@@ -559,7 +559,7 @@ def _write_changes(screening: Screening, recheck: Recheck) -> None:
         numbers = wanted["removed"] | wanted["added"]
         values = {row.number: clean(row.value or "") for row in rows if row.number in numbers}
     for name, numbers in wanted.items():
-        lines = [_csv_line(["row_no", _safe_cell(screening.column or "identifier")])]
+        lines = [_csv_line(["row_no", safe_cell(screening.column or "identifier")])]
         lines += [_csv_line([str(number), values.get(number, "")]) for number in sorted(numbers)]
         (screening_folder(screening.pk) / f"{name}.csv").write_bytes(b"".join(lines))
 
@@ -585,7 +585,7 @@ def _csv_line(cells: Sequence[str]) -> bytes:
     return buffer.getvalue().encode(errors="replace")
 
 
-def _safe_cell(cell: str) -> str:
+def safe_cell(cell: str) -> str:
     """Keep a spreadsheet from running a cell or header of the input as a formula (ASVS 1.2.10)."""
     return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
 

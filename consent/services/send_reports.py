@@ -378,7 +378,7 @@ def _rows_of(path: Path, form: str) -> Iterator[Iterator[tuple[int, Any]]]:
             yield ((number, line) for number, line in enumerate(stream, 1) if line.strip())
 
 
-def report_start(*, path: Path, form: str, actor: Actor, at: datetime, client_id: int | None = None) -> SendReport:
+def report_start(*, path: Path, form: str, actor: Actor, client_id: int | None = None) -> SendReport:
     """Check that a file can be read to its end and queue it.
 
     Raises:
