@@ -1,0 +1,1 @@
+"""Planted faults: one source change for each promise of safety, and the test that must then fail."""
