@@ -8,8 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from audit.domain.roles import WEB
 from audit.errors import ZhixuError
 from audit.options import option
+from audit.selectors.roles import role_faults
 from audit.services.anchor_targets import anchor_targets
 from governance.crypto.keyring import keyring
 
@@ -53,3 +55,12 @@ def heads_are_kept_outside(app_configs: object, **kwargs: Any) -> Sequence[Check
     if not any(target.elsewhere for target in targets):
         return [Error("Every anchor is on the database's host: none is out of its reach.", hint=hint, id="audit.E010")]
     return []
+
+
+@register(Tags.database, deploy=True)
+def web_role_cannot_rewrite_the_ledger(app_configs: object, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Run with `--database default` and the web's DATABASE_URL. Production asks it again at every start."""
+    if not kwargs.get("databases"):
+        return []
+    hint = "Run manage.py roles_create and give the web process the role zx_web; see docs/deploy.md."
+    return [Error(f"The database role {fault}.", hint=hint, id="audit.E011") for fault in role_faults(WEB)]

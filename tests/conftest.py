@@ -13,6 +13,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from consent.services.samples import sample_load
 from tests.demo_server import Api, DemoServer, running_demo
+from tests.shop import Shop, shop_built
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "samples" / "demo"
@@ -67,3 +68,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
 @pytest.fixture
 def api(demo: DemoServer) -> Api:
     return Api(demo.base, demo.token())
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """An installation with the sample retailer, run under the roles of production. Copy it to change it."""
+    home = tmp_path_factory.mktemp("shop")
+    home.chmod(0o755)
+    with shop_built(home) as built:
+        yield built

@@ -28,6 +28,21 @@ ZHIXU: dict[str, Any] = {
     "TRUSTED_PROXIES": env.TRUSTED_PROXIES,
     "SIGNER": "governance.services.signers.signer",
     "VERIFIERS": "governance.services.signers.verifiers",
+    "GUARD_ROLES": False,  # production: no process starts under a database role that can rewrite the ledger
+    # What tables hold decides which database role may do what with them (audit/domain/roles.py).
+    "ROLE_TABLES": {
+        "keys": ["governance_data_key", "governance_epoch_key"],
+        "doors": [
+            "auth_",
+            "django_session",
+            "django_admin_log",
+            "oauth2_provider_",
+            "governance_api_client",
+            "governance_idempotency_record",
+        ],
+        "hidden": ["consent_preference_link"],
+        "staged": {"consent_decision": ["SELECT"], "consent_decision_seal": ["SELECT", "INSERT"]},
+    },
     "ANCHORS": env.ANCHORS,  # where signed heads are kept outside the database (docs/deploy.md)
     "EXPORTERS": ["consent.selectors.evidence.evidence_files"],  # what apps add to an export of the ledger
     # What stages entries of its own just before the ledger is sequenced.
@@ -178,6 +193,8 @@ SPECTACULAR_SETTINGS = {
 OAUTH2_PROVIDER_APPLICATION_MODEL = "governance.APIClient"
 OAUTH2_PROVIDER = {
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
     "SCOPES_BACKEND_CLASS": "governance.api.authentication.ClientScopes",
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
     "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from audit.domain.roles import SEQUENCER
+from audit.services.roles import role_guard
 from audit.services.sequencing import sequence_until
 
 
@@ -20,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between rounds")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        role_guard(SEQUENCER)
         stop = threading.Event()
         if options["once"]:
             stop.set()
