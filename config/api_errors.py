@@ -34,6 +34,8 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response:
         problem = _problem(error)
         document = problem_document(problem, request_id_of(request))
     set_rollback()
+    if problem.status == 403:
+        request.zhixu_denied = problem.code  # the middleware notes it in the trail
     if problem.status >= 500:
         _log.error("request %s failed: %s", request_id_of(request), type(error).__name__, exc_info=error)
     return Response(document, status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE)

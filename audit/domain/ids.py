@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from datetime import datetime
 
 
 def uuid7() -> uuid.UUID:
@@ -17,6 +18,11 @@ def uuid7s(count: int) -> list[uuid.UUID]:
     millis = time.time_ns() // 1_000_000
     noise = os.urandom(10 * count)
     return [_compose(millis, noise[10 * i : 10 * i + 10]) for i in range(count)]
+
+
+def uuid7_floor(at: datetime) -> uuid.UUID:
+    """Return the smallest id of this millisecond: a lower bound for what was made from then on."""
+    return _compose(int(at.timestamp() * 1000), bytes(10))
 
 
 def _compose(millis: int, noise: bytes) -> uuid.UUID:

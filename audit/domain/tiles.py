@@ -12,6 +12,7 @@ from audit.domain.merkle import HASH_BYTES, CompactRange, Subtree, node_hash
 
 TILE_WIDTH = 256
 _TILE_LEVELS = 8
+_LONGEST_NUMBER = 18
 
 TileReader = Callable[[int, int], bytes]
 """(level, n) → the hashes of a tile, one after the other."""
@@ -63,3 +64,17 @@ def tile_path(level: int | str, n: int, width: int = TILE_WIDTH) -> str:
         parts.append(f"x{n % 1000:03d}")
     path = f"tile/{level}/{'/'.join(reversed(parts))}"
     return path if width == TILE_WIDTH else f"{path}.p/{width}"
+
+
+def tile_read(level: str, place: str) -> tuple[int, int]:
+    """Return number and width of a tile from its path below the level: `x001/067.p/8`. Raises ValueError."""
+    number, partial, width = place.partition(".p/")
+    digits = "".join(part.removeprefix("x") for part in number.split("/"))
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _LONGEST_NUMBER:
+        raise ValueError("no tile")
+    n = int(digits)
+    hashes = int(width) if width.isascii() and width.isdigit() and len(width) < _LONGEST_NUMBER else 0
+    wide = hashes if partial else TILE_WIDTH
+    if not 0 < wide <= TILE_WIDTH or tile_path(level, n, wide) != f"tile/{level}/{place}":
+        raise ValueError("no tile")  # one tile has one path
+    return n, wide

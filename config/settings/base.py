@@ -28,6 +28,8 @@ ZHIXU: dict[str, Any] = {
     "TRUSTED_PROXIES": env.TRUSTED_PROXIES,
     "SIGNER": "governance.services.signers.signer",
     "VERIFIERS": "governance.services.signers.verifiers",
+    "SUBJECT_OF": "consent.api.subjects.subject_ref_of",
+    "SUBJECTS_FIND": "consent.services.people.people_refs",
     "GUARD_ROLES": False,  # production: no process starts under a database role that can rewrite the ledger
     # What tables hold decides which database role may do what with them (audit/domain/roles.py).
     "ROLE_TABLES": {
@@ -79,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.middleware.DeniedAccess",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -217,7 +220,10 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 1800}
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "consent.jobs_sweep", "schedule": 60.0}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "consent.jobs_sweep", "schedule": 60.0},
+    "verify": {"task": "audit.ledger_verify", "schedule": 3600.0},  # once a day; this often it looks whether it is due
+}
 
 LOGGING = {
     "version": 1,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,6 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop as _
 from django.utils.translation import override
 
+from audit.actors import Actor
 from audit.errors import ZhixuError
 from audit.options import option
 from audit.problems import (
@@ -30,6 +33,7 @@ from audit.problems import (
     problem_response,
     request_id_of,
 )
+from audit.services.access import access_deny
 from consent.api.shapes import CHECK_KEYS, CheckRequest, Errors, read_check, refuse_unknown
 from consent.decisions.answers import obligations, reasons, remedies
 from consent.decisions.plans import Asked
@@ -39,10 +43,12 @@ from consent.services.checks import Caller, CallerRefusedError, Checked, CheckRe
 from consent.services.simulations import decision_simulate
 from governance.api.calls import NEEDS_TOKEN, address_of, bearer_of, rate_limit
 from governance.domain.terms import Scope
-from governance.selectors.clients import token_checksum
+from governance.selectors.clients import principal_for_checksum, token_checksum
 
 _log = logging.getLogger("zhixu.api")
 _BATCH_KEYS = frozenset({"defaults", "items", "options"})
+_DENIAL_SECONDS = 60.0
+_MOST_DENIED = 10_000
 _DEFAULT_LIMIT = 60_000  # calls a minute and process before the client is known
 
 View = Callable[[HttpRequest], HttpResponse]
@@ -66,7 +72,7 @@ def lean(view: View) -> View:
                 _log.error("request %s failed: %s", request_id_of(request), error.code, exc_info=error)
             response = problem_response(answered, request)
         except CallerRefusedError as refused:
-            response = problem_response(_refusal(refused), request)
+            response = problem_response(_refused(refused, request), request)
         except DatabaseError as error:
             _log.error("request %s: database: %s", request_id_of(request), type(error).__name__)
             connection.close()
@@ -83,10 +89,33 @@ def lean(view: View) -> View:
     return answer
 
 
-def _refusal(refused: CallerRefusedError) -> ProblemError:
+def _refused(refused: CallerRefusedError, request: HttpRequest) -> ProblemError:
+    """Return the refusal; one a minute per client and reason is noted in the trail before it is answered."""
     if refused.why == "token":
         return ProblemError(401, "not_authenticated", headers=NEEDS_TOKEN)
-    return ProblemError(403, "insufficient_scope" if refused.why == "scope" else "client_limit")
+    code = "insufficient_scope" if refused.why == "scope" else "client_limit"
+    try:
+        _note_denial(token_checksum(bearer_of(request)), code, request)
+    except DatabaseError as error:
+        _log.error("request %s: database: %s", request_id_of(request), type(error).__name__)
+        return ProblemError(503, "temporarily_unavailable", headers={"Retry-After": "1"})
+    return ProblemError(403, code)
+
+
+_denied: dict[tuple[str, str], float] = {}
+
+
+def _note_denial(checksum: str, code: str, request: HttpRequest) -> None:
+    if time.monotonic() - _denied.get((checksum, code), -math.inf) < _DENIAL_SECONDS:
+        return
+    principal = principal_for_checksum(checksum, ip=address_of(request), at=datetime.now(UTC))
+    if principal is None:
+        return
+    actor = Actor("api", principal.ref)
+    access_deny(actor=actor, where="api:check", why=code, request_id=request_id_of(request))
+    if len(_denied) > _MOST_DENIED:
+        _denied.clear()
+    _denied[checksum, code] = time.monotonic()
 
 
 def body_of(request: HttpRequest) -> object:

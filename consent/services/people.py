@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
@@ -28,3 +29,8 @@ def people_search(*, text: str, where: str, actor: Actor, at: datetime) -> Found
     events = [Event("subject.viewed", subject=person.ref, details={"where": where}) for person in found.people]
     audit_record_many(actor=actor, events=events)
     return found
+
+
+def people_refs(*, text: str, where: str, actor: Actor, at: datetime) -> list[UUID]:
+    """Return our own references of who holds an identifier; the look at each of them is noted."""
+    return [person.ref for person in people_search(text=text, where=where, actor=actor, at=at).people]

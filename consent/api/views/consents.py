@@ -17,16 +17,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from audit.actors import Actor
+from audit.api.inputs import StrictInput
 from audit.problems import FieldError, ProblemError, request_id_of
 from consent.api.ids import public_id, uuid_of
-from consent.api.shapes import Errors, read_subject
+from consent.api.subjects import subject_of
 from consent.domain.receipts import receipt_number
 from consent.domain.records import Slot, State
 from consent.domain.terms import Act, Bundle, Control
 from consent.errors import ConsentRefusedError
 from consent.models import ConsentImport
 from consent.selectors.jobs import job_error
-from consent.selectors.register import register_in_hand, register_live
+from consent.selectors.register import register_live
 from consent.selectors.screenings import consent_import_for
 from consent.selectors.states import states_for
 from consent.selectors.subjects import history_for, subject_find
@@ -37,21 +38,12 @@ from consent.services.preferences import preference_link_create
 from consent.services.uploads import upload_find
 from governance.api.calls import principal_of
 from governance.api.idempotency import idempotent
-from governance.api.inputs import StrictInput
 from governance.domain.identifiers import IDENTIFIER_TYPES
 from governance.domain.terms import Scope
 
 
 class SubjectInput(serializers.JSONField):
     """A subject reference, read by the same function as on the check path."""
-
-
-def subject_of(value: object) -> Any:
-    errors = Errors()
-    found = read_subject(value, register_in_hand().governed.member_id_pattern, errors, "/subject")
-    if found is None:
-        raise ProblemError(400, "invalid_request", errors=errors.found)
-    return found
 
 
 class ConsentView(APIView):

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from audit.api.inputs import StrictInput
 from audit.options import option
 from audit.problems import ProblemError, language_of
 from consent.decisions.field_use import ROLES, fields_usable
@@ -18,7 +19,6 @@ from consent.decisions.reasons import RULE_SET
 from consent.screening.audience import FORMATS
 from consent.selectors.register import register_live
 from governance.api.calls import principal_of
-from governance.api.inputs import StrictInput
 from governance.domain.terms import Scope
 from governance.services.signers import signer
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from audit.actors import Actor
+from audit.api.inputs import StrictInput
 from audit.domain.note import split_note
 from audit.problems import ProblemError
 from consent.api.ids import public_id, uuid_of
@@ -39,7 +40,6 @@ from consent.services.screenings import (
 from consent.services.uploads import upload_find, upload_store
 from governance.api.calls import principal_of
 from governance.api.idempotency import idempotent
-from governance.api.inputs import StrictInput
 from governance.domain.identifiers import IDENTIFIER_TYPES
 from governance.domain.terms import Scope
 
@@ -58,7 +58,7 @@ class StreamParser(BaseParser):
 class UploadView(APIView):
     """POST a file as the raw body (or as multipart field `file`); it is streamed, capped and hashed."""
 
-    scope = Scope.SCREENINGS_RUN
+    scope = (Scope.SCREENINGS_RUN, Scope.CONSENTS_WRITE, Scope.INBOUND_WRITE)
     parser_classes = [MultiPartParser, StreamParser]
 
     @extend_schema(

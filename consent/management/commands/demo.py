@@ -38,7 +38,15 @@ from consent.services.screenings import AudienceFile, screening_run, screening_s
 from governance.services.clients import client_create_or_reset
 
 DEMO_CLIENT = "demo"
-DEMO_SCOPES = ["decisions:check", "decisions:simulate", "screenings:run", "consents:write", "consents:read"]
+DEMO_SCOPES = [
+    "decisions:check",
+    "decisions:simulate",
+    "screenings:run",
+    "consents:write",
+    "consents:read",
+    "inbound:write",
+    "audit:read",
+]
 OFFICER = "officer"
 _OUTCOMES = ("allow", "deny", "hold", "defer", "invalid")
 
