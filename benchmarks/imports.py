@@ -36,6 +36,8 @@ from benchmarks.harness import (
 from benchmarks.retailer import retailer_load
 
 GOAL_SECONDS_A_ROW = 60 / 70_000
+"""Judged by the CPU time of all processes: on a machine of our own the clock shows little more, on a shared one
+it shows what the others do."""
 _MEMBERS = 3_000
 """Member number n of the sample is number n + g * this in copy g."""
 
@@ -229,20 +231,19 @@ def report(ours: Measured, peer: Measured) -> int:
     rows = []
     for measured in (ours, peer):
         python, server = (median(part) for part in zip(*measured.cpu, strict=True))
-        wall = median(measured.wall)
         rows.append(
             [
                 measured.name,
                 f"{measured.rows:,}",
                 f"{python:.1f} + {server:.1f}",
-                f"{wall:.1f}",
-                goals.at_most("wall s", wall, GOAL_SECONDS_A_ROW * ours.rows) if measured is ours else "",
+                goals.at_most("CPU s", python + server, GOAL_SECONDS_A_ROW * ours.rows) if measured is ours else "",
+                f"{median(measured.wall):.1f}",
                 f"{median(measured.rates):,.0f}",
                 spread(measured.rates),
                 f"{median(ours.rates) / median(measured.rates):.1f}",
             ]
         )
-    head = ["consents_import", "rows", "CPU s", "wall s", "goal", "rows / core-s", "spread", "ratio"]
+    head = ["consents_import", "rows", "CPU s", "goal", "wall s", "rows / core-s", "spread", "ratio"]
     print(table(head, rows), end="\n\n")
     return goals.end()
 
