@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
 from django.db.models import AutoField, BigAutoField, Field, ForeignKey, Lookup, Model
 from django.utils import timezone
 
+FEW = 12
+"""Up to here rows travel as parameters of a prepared statement; beyond, COPY and a staged table are faster."""
 
-def copy_rows(table: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> None:
-    """Insert rows with one COPY, in the order given."""
+
+def copy_rows(table: str, columns: Collection[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows in the order given: with one COPY, or one INSERT if they are few."""
+    if isinstance(rows, Sequence) and len(rows) <= FEW:
+        if rows:
+            line = f"({', '.join(['%s'] * len(columns))})"
+            text = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([line] * len(rows))}"
+            with connection.cursor() as cursor:
+                cursor.execute(text, [value for row in rows for value in row])
+        return
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
         for row in rows:
@@ -44,7 +54,7 @@ def take_ids(table: str, count: int) -> list[int]:
 def stage_rows(name: str, columns: Mapping[str, str], rows: Iterable[Sequence[object]]) -> str:
     """Copy rows into a temporary table of this session, emptied first, and return its name.
 
-    Faster than array parameters from a dozen rows on. The table is made once a session and emptied at commit.
+    The table is made once a session and emptied at commit.
     """
     table = f"pg_temp.staged_{name}"
     definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
@@ -56,16 +66,27 @@ def stage_rows(name: str, columns: Mapping[str, str], rows: Iterable[Sequence[ob
     return table
 
 
+def rows_source(name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Return a query that gives these rows, and its parameters: a VALUES list of a few, a staged table of many."""
+    if len(rows) > FEW:
+        return f"SELECT * FROM {stage_rows(name, columns, rows)}", []
+    if not rows:
+        return f"SELECT {', '.join(f'NULL::{kind}' for kind in columns.values())} WHERE false", []
+    line = f"({', '.join(f'%s::{kind}' for kind in columns.values())})"
+    return f"VALUES {', '.join([line] * len(rows))}", [value for row in rows for value in row]
+
+
 def update_rows(table: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
     """Update rows by key with one statement. `columns`: name → SQL type; the first one is the key."""
     if not rows:
         return
     key, *values = columns
-    staged = stage_rows(f"{table}_{len(columns)}", columns, rows)
+    source, parameters = rows_source(f"{table}_{len(columns)}", columns, rows)
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} t SET {', '.join(f'{name} = n.{name}' for name in values)}"
-            f" FROM {staged} n WHERE t.{key} = n.{key}"
+            f" FROM ({source}) AS n ({', '.join(columns)}) WHERE t.{key} = n.{key}",
+            parameters,
         )
 
 

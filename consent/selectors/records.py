@@ -11,6 +11,7 @@ from consent.domain.terms import Act, Bundle, Control
 from consent.models import ConsentRecord
 from consent.selectors.register import LiveRegister
 
+_FEW = 20  # people whose records are read at once; a cursor for them would cost more than it saves
 _COLUMNS = (
     "subject_id",
     "ref",
@@ -42,7 +43,8 @@ def records_for(
     if until is not None:
         rows = rows.filter(said_at__lte=until)
     found: dict[int, list[Record]] = defaultdict(list)
-    for row in rows.order_by("id").values_list(*_COLUMNS).iterator(chunk_size=10_000):
+    ordered = rows.order_by("id").values_list(*_COLUMNS)
+    for row in ordered if len(subject_ids) <= _FEW else ordered.iterator(chunk_size=10_000):
         found[row[0]].append(_record(row[1:], register))
     return found
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.actors import Actor
-from audit.bulk import copy_rows, update_rows
+from audit.bulk import copy_rows
 from audit.domain.ids import uuid7
 from audit.services.record import Event, ObjectRef, SealedPayload, audit_record_many
 from consent.domain.records import Record
@@ -122,8 +122,7 @@ def records_append(
         )
         events.append(_event(item, people[item.subject_id][0], version, said_at))
     copy_rows("consent_record", _COLUMNS, rows)
-    update_rows("consent_subject", {"id": "bigint", "version": "int"}, list(versions.items()))
-    states_project(versions, register)
+    states_project(versions, register, versions=versions)
     audit_record_many(actor=actor, events=events, request_id=request_id)
     return versions
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from audit.bulk import stage_rows
+from audit.bulk import rows_source
 from consent.domain.records import Slot, Standing, State, stand
 from consent.models import ConsentState, DataSubject
 from consent.models import Slot as SlotRow
@@ -36,34 +36,42 @@ _COLUMNS = {
     "narrower": "bool",
 }
 _VALUES = [name for name in _COLUMNS if name not in ("slot_id", "subject_id")]
-_UPSERT = f"""
-    INSERT INTO consent_state ({", ".join(_COLUMNS)}) SELECT {", ".join(_COLUMNS)} FROM {{staged}}
-    ON CONFLICT (slot_id, subject_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}
-    WHERE ({", ".join(f"consent_state.{name}" for name in _VALUES)})
-        IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _VALUES)})
+_HEADS = {"id": "bigint", "granted": "bigint[]", "version": "int"}
+_PROJECT = f"""
+    WITH n ({", ".join(_COLUMNS)}) AS ({{states}}),
+    h ({", ".join(_HEADS)}) AS ({{heads}}),
+    gone AS (
+        DELETE FROM consent_state s WHERE s.subject_id = ANY(%s::bigint[])
+            AND NOT EXISTS (SELECT FROM n WHERE n.slot_id = s.slot_id AND n.subject_id = s.subject_id)
+    ),
+    kept AS (
+        INSERT INTO consent_state ({", ".join(_COLUMNS)}) SELECT {", ".join(_COLUMNS)} FROM n
+        ON CONFLICT (slot_id, subject_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}
+        WHERE ({", ".join(f"consent_state.{name}" for name in _VALUES)})
+            IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _VALUES)})
+    )
+    UPDATE consent_subject s SET granted = h.granted, version = coalesce(h.version, s.version)
+    FROM h WHERE s.id = h.id AND (s.granted, s.version) IS DISTINCT FROM (h.granted, coalesce(h.version, s.version))
 """  # noqa: S608 - column names of our own
-_DROP_OTHERS = """
-    DELETE FROM consent_state s WHERE s.subject_id = ANY(%s) AND NOT EXISTS
-        (SELECT FROM {staged} n WHERE n.slot_id = s.slot_id AND n.subject_id = s.subject_id)
-"""
-_SET_GRANTED = """
-    UPDATE consent_subject s SET granted = n.granted FROM {staged} n
-    WHERE s.id = n.id AND s.granted IS DISTINCT FROM n.granted
-"""
 
 StateRow = tuple[Any, ...]
 
 
-def states_project(subject_ids: Collection[int], register: LiveRegister) -> None:
-    """Fold these people's records anew and store where they stand. In the caller's transaction, people locked."""
+def states_project(
+    subject_ids: Collection[int], register: LiveRegister, *, versions: Mapping[int, int] | None = None
+) -> None:
+    """Fold these people's records anew and store where they stand, and their new versions, in one statement.
+
+    In the caller's transaction, people locked.
+    """
     ids = list(subject_ids)
     rows, granted = _expected(ids, register)
-    states = stage_rows("states", _COLUMNS, rows)
-    heads = stage_rows("granted", {"id": "bigint", "granted": "bigint[]"}, list(granted.items()))
+    states, state_values = rows_source("states", _COLUMNS, rows)
+    heads, head_values = rows_source(
+        "heads", _HEADS, [(key, held, (versions or {}).get(key)) for key, held in granted.items()]
+    )
     with connection.cursor() as cursor:
-        cursor.execute(_UPSERT.format(staged=states))
-        cursor.execute(_DROP_OTHERS.format(staged=states), [ids])
-        cursor.execute(_SET_GRANTED.format(staged=heads))
+        cursor.execute(_PROJECT.format(states=states, heads=heads), [*state_values, *head_values, ids])
 
 
 def _expected(ids: Collection[int], register: LiveRegister) -> tuple[list[StateRow], dict[int, list[int] | None]]:
