@@ -1,7 +1,7 @@
 from django.urls import path
 
 from consent.api import lean
-from consent.api.views import consents, decisions, receipts, screenings
+from consent.api.views import consents, decisions, receipts, screenings, sends
 
 app_name = "api"
 urlpatterns = [
@@ -31,5 +31,15 @@ urlpatterns = [
         consents.ConsentImportErrorsView.as_view(),
         name="consent-import-errors",
     ),
+    path("send-receipts", sends.SendReceiptsView.as_view(), name="send-receipts"),
+    path("send-receipt-imports", sends.SendReceiptImportListView.as_view(), name="send-receipt-imports"),
+    path("send-receipt-imports/<str:report_id>", sends.SendReceiptImportView.as_view(), name="send-receipt-import"),
+    path(
+        "send-receipt-imports/<str:report_id>/errors",
+        sends.SendReceiptImportErrorsView.as_view(),
+        name="send-receipt-import-errors",
+    ),
+    path("send-reconciliations", sends.SendReconciliationView.as_view(), name="send-reconciliations"),
+    path("send-reconciliations/file", sends.SendReconciliationFileView.as_view(), name="send-reconciliation-file"),
     path("preference-links", consents.PreferenceLinkView.as_view(), name="preference-links"),
 ]

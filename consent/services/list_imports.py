@@ -38,6 +38,7 @@ from consent.models import DataSubject, Guardianship, SendRecord, Suppression, T
 from consent.places import guardian_place
 from consent.selectors.register import LiveRegister, register_live
 from consent.services.imports import file_sha256, rows_of
+from consent.services.send_reports import sends_unreported
 from consent.services.subjects import holders_mark, members_find, members_store, versions_raise
 from governance.crypto.blind_index import keyed_digest, lookup_maker
 from governance.domain.calendar import start_of_day
@@ -271,7 +272,7 @@ def sends_import(*, path: Path, actor: Actor, at: datetime) -> dict[str, int]:
                 source_key=_row_key("send", cells, counts),
             )
         )
-    stored = _insert_new(new)
+    stored = _insert_new(sends_unreported(new))
     return _finish("sends", path, actor, at, rows=counts["rows"], accepted=len(stored), refused=0)
 
 

@@ -355,6 +355,23 @@ def _record(receipts: Sequence[SendReceipt], register: LiveRegister) -> None:
             receipt.record_id = receipt.record.id
 
 
+def sends_unreported(rows: Sequence[SendRecord]) -> list[SendRecord]:
+    """Return the rows of a send log that no receipt has reported: what a receipt counted is not counted again."""
+    reported = SendRecord.objects.filter(lookup__any={bytes(row.lookup) for row in rows}, receipts__isnull=False)
+    known = Counter(_sameness(row) for row in reported.distinct())
+    left = []
+    for row in rows:
+        if known[_sameness(row)]:
+            known[_sameness(row)] -= 1
+        else:
+            left.append(row)
+    return left
+
+
+def _sameness(row: SendRecord) -> tuple[object, ...]:
+    return bytes(row.lookup), row.channel_id, row.sent_at, row.kind
+
+
 def _hidden(receipt: SendReceipt, marketing: frozenset[str]) -> bool:
     """Tell whether a send of a marketing campaign is reported as a service message: it is what its campaign is."""
     return receipt.kind == SendKind.SERVICE.value and receipt.campaign in marketing
