@@ -133,7 +133,7 @@ class _Import:
             object=ObjectRef("consent", record.ref),
             details={"purpose": record.purpose, "channel": record.channel, "said_at": record.at.isoformat()},
         )
-        audit_record(actor=self._actor, at=at, event=event)
+        audit_record(actor=self._actor, event=event)
 
     def _project(self, subject: DataSubject) -> None:
         register = self._register
