@@ -257,24 +257,36 @@ def proof_say(made: Made) -> None:
     )
 
 
+# What the verifier itself used: the peak that a parent sees of a child counts what the child was forked from.
+_MEASURED = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            sys.stderr.write(line.split()[1])
+"""
+
+
 def run(python: str, folder: Path, entries: int) -> int:
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [python, "-I", "-S", str(ROOT / "zhixu-verify"), str(folder), "--json"], capture_output=True, check=False
-    )
+    command = [python, "-I", "-S", "-c", _MEASURED, str(ROOT / "zhixu-verify"), str(folder), "--json"]
+    done = subprocess.run(command, capture_output=True, check=False)
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = json.loads(done.stdout)
+    report, memory = json.loads(done.stdout), int(done.stderr or 0)
     counts = report["counts"]
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"{counts['entries']:,} entries, {counts['people']:,} people, {counts['heads']:,} heads: {report['result']}")
-    rate = counts["entries"] / seconds
-    print(f"{seconds:.1f} s, CPU {cpu:.1f} s, {rate:,.0f} entries/s, memory {after.ru_maxrss / 1024:,.0f} MiB")
+    rate = counts["entries"] / cpu
+    print(f"CPU {cpu:.1f} s ({seconds:.1f} s by the clock), {rate:,.0f} entries/s, memory {memory / 1024:,.0f} MiB")
     if done.returncode:
         print(json.dumps(report["findings"][:5], indent=1))
         return 1
     goal = GOAL_SECONDS * entries / 1_000_000
-    print(f"goal {goal:g} s: {'met' if seconds <= goal else 'MISSED'}")
-    return int(seconds > goal)
+    print(f"goal {goal:g} s of one core: {'met' if cpu <= goal else 'MISSED'}")
+    return int(cpu > goal)
 
 
 if __name__ == "__main__":
