@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.development")
     if command == "test":
         _run_tests(argv[2:])
-    if "DATABASE_URL" not in os.environ and command not in NEEDS_NO_DATABASE:
+    if not {"DATABASE_URL", "DATABASE_URL_FILE"} & set(os.environ) and command not in NEEDS_NO_DATABASE:
         _start_cluster(command, argv)
 
     from django.core.management import execute_from_command_line

@@ -31,7 +31,7 @@ def json_of(name: str) -> Any:
         raise ImproperlyConfigured(f"{name} is not JSON: {error}") from None
 
 
-DATABASE = _env.db_url("DATABASE_URL", default="postgresql:///zhixu")
+DATABASE = _env.db_url_config(secret("DATABASE_URL") or "postgresql:///zhixu")
 SECRET_KEY = secret("ZHIXU_SECRET_KEY")
 KEYRING = Path(_env.str("ZHIXU_KEYRING", default=str(STATE / "keyring.json")))
 ALLOWED_HOSTS = _env.list("ZHIXU_ALLOWED_HOSTS", default=[])

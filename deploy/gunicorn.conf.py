@@ -13,3 +13,4 @@ max_requests_jitter = 5_000
 timeout = 60
 keepalive = 5
 accesslog = None  # addresses of requests carry no personal data, and are still nobody's business
+control_socket_disable = True  # nobody steers it but the system's service manager
