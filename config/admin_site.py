@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -15,13 +16,17 @@ from governance.domain.calendar import day_of
 
 _GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (_("People"), ("datasubject", "why", "states", "consentrecord", "suppression", "templatesubscription")),
-    (_("Campaigns"), ("campaign", "content", "screening", "decision", "sendrecord")),
+    (_("Campaigns"), ("campaign", "content", "screening", "decision")),
+    (_("Sends"), ("reconciliation", "sendreceipt", "sendreport", "sendrecord")),
     (_("What people are told"), ("notice", "noticeversion", "collectionpoint", "sourcebatch", "consentimport")),
     (_("Register"), ("purpose", "channel", "datafield", "brand", "wordlist", "policyrevision", "controller")),
     (_("Recipients and papers"), ("recipient", "impactassessment", "crossbordercount")),
     (_("Trail and access"), ("auditentry", "apiclient", "user", "group")),
 )
 """What the navigation shows, by what it is about and not by which package it lives in."""
+
+
+SHADOW_DAYS = 7
 
 
 class ZhixuAdminSite(AdminSite):
@@ -52,6 +57,8 @@ class ZhixuAdminSite(AdminSite):
                 "why": _page(_("Why this decision?"), "Why", "admin:consent_why"),
                 "states": _page(_("Consent states"), "States", "admin:consent_states"),
             }
+        if "sendreceipt" in models:
+            models["reconciliation"] = _page(_("Send reconciliation"), "Reconciliation", "admin:consent_reconciliation")
         groups = [self._group(place, title, names, models) for place, (title, names) in enumerate(_GROUPS)]
         named = {name for _title, names in _GROUPS for name in names}
         groups.append(self._group(len(groups), _("Other"), tuple(name for name in models if name not in named), models))
@@ -72,6 +79,7 @@ class ZhixuAdminSite(AdminSite):
         from consent.admin.shown import shown_findings
         from consent.admin.words import STATUSES
         from consent.selectors.dashboards import PLANNED_DAYS, overview_get
+        from consent.selectors.reconciliations import shadow_sends
         from governance.selectors.deadlines import deadlines
 
         now = timezone.now()
@@ -92,6 +100,10 @@ class ZhixuAdminSite(AdminSite):
                 (entry, OBJECTS.get(entry.object_kind, entry.object_kind), _action(entry))
                 for entry in entries_of_type(["register.changed"], limit=6)
             ],
+            "shadow_days": SHADOW_DAYS,
+            "shadows": shadow_sends(since=now - timedelta(days=SHADOW_DAYS))
+            if request.user.has_perm("consent.view_sendreceipt")
+            else 0,
             "planned_days": PLANNED_DAYS,
             "today": day_of(now),
         }

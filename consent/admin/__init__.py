@@ -1,3 +1,3 @@
-from consent.admin import campaigns, ledgers, notices, people
+from consent.admin import campaigns, ledgers, notices, people, reconciliations
 
-__all__ = ["campaigns", "ledgers", "notices", "people"]
+__all__ = ["campaigns", "ledgers", "notices", "people", "reconciliations"]

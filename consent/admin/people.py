@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -22,13 +24,16 @@ from django.views.decorators.http import require_safe
 
 from audit.admin_base import Labels, LedgerAdmin, actor_of, choice_filter, tag
 from audit.selectors.entries import Entry, entries_of_subject
+from consent.admin.reconciliations import tags_of
 from consent.admin.shown import reason_words, shown_duties, shown_findings, shown_remedies, shown_verdict
 from consent.admin.words import (
     ACTS,
     BUNDLES,
     CONTROLS,
     DEFECTS,
+    FINDINGS,
     OUTCOMES,
+    SEND_STATUSES,
     SENDS,
     SOURCINGS,
     STANDS,
@@ -41,7 +46,9 @@ from consent.selectors.audiences import campaign_choices
 from consent.selectors.people import Cell, MaskedIdentifier, identifiers_masked, slots_list, states_page
 from consent.selectors.register import register_in_hand, register_live
 from consent.services.explanations import subject_explain
+from consent.services.letters import letter_write
 from consent.services.people import people_search, person_view
+from consent.services.send_proofs import send_prove, sends_of_person
 from governance.admin.words import IDENTIFIERS
 from governance.domain.cells import clean, parse_instant
 
@@ -136,6 +143,7 @@ class DataSubjectAdmin(LedgerAdmin):
         return [
             path("search/", wrap(self.search_view), name="consent_datasubject_search"),
             path("<int:pk>/why/", wrap(self.why_view), name="consent_datasubject_why"),
+            path("<int:pk>/letter/", wrap(self.letter_view), name="consent_datasubject_letter"),
             *super().get_urls(),
         ]
 
@@ -309,8 +317,60 @@ class DataSubjectAdmin(LedgerAdmin):
             "planned_value": timezone.localtime(found.plan.planned_at).strftime("%Y-%m-%dT%H:%M:%S")
             if found.plan.planned_at
             else "",
-        }
+        } | self._sends(request, pk, code)
         return TemplateResponse(request, "admin/consent/why.html", context)
+
+    def _sends(self, request: HttpRequest, pk: int, campaign: str) -> dict[str, Any]:
+        """Return the messages of a campaign that went to a person, and the proof of one of them."""
+        sent = sends_of_person(pk, campaign=campaign)
+        wanted = request.GET.get("send", "")
+        match = next((row for row in sent if str(row.receipt_id) == wanted), sent[0] if sent else None)
+        proof = send_prove(match, subject_id=pk, actor=actor_of(request)) if match else None
+        grant = proof.grant if proof else None
+        return {
+            "sends": [(row, SEND_STATUSES.get(row.receipt.status), tags_of(row.findings)) for row in sent],
+            "proof": proof,
+            "proof_codes": [(code.name, reason_words(code)) for code in proof.decision.codes]
+            if proof and proof.decision
+            else [],
+            "proof_outcome": OUTCOMES[proof.decision.outcome.value] if proof and proof.decision else "",
+            "act": ACTS.get(grant.act, grant.act) if grant else "",
+            "control": CONTROLS.get(grant.control, grant.control) if grant else "",
+        }
+
+    @method_decorator(csrf_protect)
+    def letter_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Write the letter that answers why a message was sent: a page to print, kept nowhere."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:consent_datasubject_change", args=[pk]))
+        spoken = "en" if request.GET.get("lang") == "en" else "zh-hans"
+        try:
+            letter = letter_write(
+                subject_id=pk,
+                campaign=request.POST.get("campaign", ""),
+                receipt_id=UUID(request.POST.get("send", "")),
+                language=spoken,
+                actor=actor_of(request),
+                at=timezone.now(),
+            )
+        except (SubjectNotFoundError, ValueError):
+            raise Http404 from None
+        with override(spoken):
+            grant = letter.proof.grant
+            context = {
+                "letter": letter,
+                "kind": IDENTIFIERS.get(letter.kind, ""),
+                "act": ACTS.get(grant.act, grant.act) if grant else "",
+                "control": CONTROLS.get(grant.control, grant.control) if grant else "",
+                "wrong": [FINDINGS[finding] for finding in letter.wrong],
+            }
+            html = render_to_string("admin/consent/letter.html", context, request)
+        response = HttpResponse(html)
+        response["Cache-Control"] = "no-store"
+        response["Content-Language"] = spoken
+        return response
 
     @_SAFE
     def states_view(self, request: HttpRequest) -> HttpResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin_base import Labels
+from consent.domain.sends import SendFinding, SendStatus
 from consent.domain.terms import (
     Act,
     Bundle,
@@ -145,6 +146,39 @@ REMEDIES: Labels = {
     "AWAIT_CONFIRMATION": _("Wait until the person confirms."),
     "ASK_FOR_SEPARATE_CONSENT": _("Ask for the separate consent this use needs."),
     "SEND_LATER": _("Send later."),
+}
+FINDINGS: Labels = {
+    SendFinding.NO_DECISION: _("no decision of ours"),
+    SendFinding.DENIED: _("sent despite a no"),
+    SendFinding.LATE: _("after the decision had expired"),
+    SendFinding.WITHDRAWN: _("after a withdrawal"),
+    SendFinding.OUTSIDE_WINDOW: _("outside the hours"),
+    SendFinding.UNMET: _("a duty was not met"),
+    SendFinding.UNREPORTED: _("a duty was not reported"),
+    SendFinding.OTHER_VENDOR: _("by another vendor"),
+    SendFinding.OTHER_CHANNEL: _("over another channel"),
+    SendFinding.OTHER_CAMPAIGN: _("for another campaign"),
+    SendFinding.OTHER_PERSON: _("to somebody else"),
+    SendFinding.DOUBLE: _("sent twice"),
+}
+"""What is wrong with a send, in a few words."""
+FINDING_WEIGHTS: dict[SendFinding, str] = {
+    SendFinding.NO_DECISION: "deny",
+    SendFinding.DENIED: "deny",
+    SendFinding.WITHDRAWN: "deny",
+    SendFinding.OTHER_PERSON: "deny",
+    SendFinding.OTHER_CAMPAIGN: "deny",
+    SendFinding.OTHER_CHANNEL: "deny",
+    SendFinding.LATE: "hold",
+    SendFinding.OTHER_VENDOR: "hold",
+    SendFinding.UNMET: "hold",
+    SendFinding.DOUBLE: "hold",
+    SendFinding.OUTSIDE_WINDOW: "defer",
+    SendFinding.UNREPORTED: "defer",
+}
+SEND_STATUSES: Labels = {
+    SendStatus.DELIVERED.value: _("delivered"),
+    SendStatus.FAILED.value: _("failed"),
 }
 REVEALS: Labels = {
     "complaint": _("A complaint is being handled"),

@@ -335,10 +335,10 @@ def decisions_of(
     rows = Decision.objects.filter(lookup__any=[*(contact.lookup for contact in contacts), ref.bytes])
     if campaign is not None:
         rows = rows.filter(campaign=campaign)
-    return [_past(row) for row in rows.order_by("-id")[:limit]]
+    return [decision_past(row) for row in rows.order_by("-id")[:limit]]
 
 
-def _past(row: Decision) -> PastDecision:
+def decision_past(row: Decision) -> PastDecision:
     verdict = decision_verdict(row)
     return PastDecision(
         id=row.id,

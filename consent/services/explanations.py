@@ -89,7 +89,7 @@ def subject_explain(
         if as_of is None:
             [verdict] = SetBasedBackend(register).screen([identifier.contact], judgement)
             agrees = verdict == folded
-    evidence = _evidence(facts)
+    evidence = evidence_of(facts)
     return Explanation(
         subject_id=subject_id,
         subject_ref=str(ref),
@@ -117,7 +117,7 @@ def _identifier(identifiers: Iterable[MaskedIdentifier], judgement: SendJudgemen
     return max(fitting, key=lambda item: (item.bound_at is not None, item.bound_at), default=None)
 
 
-def _evidence(facts: RowFacts) -> Evidence:
+def evidence_of(facts: RowFacts) -> Evidence:
     """Return the newest grant and the newest refusal of whoever holds the identifier."""
     grant = _newest(facts.holders, "grant")
     refusal = _newest(facts.holders, "refusal")

@@ -134,15 +134,15 @@ def page(name: str, *args: object) -> str:
 
 
 PAGES: dict[str, tuple[Callable[[], str], int]] = {
-    "overview": (lambda: page("index"), 11),
+    "overview": (lambda: page("index"), 12),
     "people": (lambda: page("consent_datasubject_changelist"), 10),
     "person": (lambda: page("consent_datasubject_change", most_said()), 16),
     "child": (lambda: page("consent_datasubject_change", Guardianship.objects.values_list("child", flat=True)[0]), 16),
     "who looked": (lambda: page("consent_datasubject_history", most_said()), 4),
-    "why": (lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms", 25),
+    "why": (lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms", 29),
     "why, then": (
         lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms&as_of=2026-11-10T10:00",
-        22,
+        26,
     ),
     "ask why": (lambda: page("consent_why"), 3),
     "states": (lambda: page("consent_states"), 5),
