@@ -21,7 +21,8 @@ _GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (_("What people are told"), ("notice", "noticeversion", "collectionpoint", "sourcebatch", "consentimport")),
     (_("Register"), ("purpose", "channel", "datafield", "brand", "wordlist", "policyrevision", "controller")),
     (_("Recipients and papers"), ("recipient", "impactassessment", "crossbordercount")),
-    (_("Trail and access"), ("auditentry", "apiclient", "user", "group")),
+    (_("Trail and ledger"), ("ledger", "auditentry", "checkpoint", "anchor", "verification")),
+    (_("Access"), ("apiclient", "user", "group")),
 )
 """What the navigation shows, by what it is about and not by which package it lives in."""
 
@@ -57,6 +58,8 @@ class ZhixuAdminSite(AdminSite):
                 "why": _page(_("Why this decision?"), "Why", "admin:consent_why"),
                 "states": _page(_("Consent states"), "States", "admin:consent_states"),
             }
+        if "checkpoint" in models:
+            models["ledger"] = _page(_("Is the ledger whole?"), "Ledger", "admin:audit_ledger")
         if "sendreceipt" in models:
             models["reconciliation"] = _page(_("Send reconciliation"), "Reconciliation", "admin:consent_reconciliation")
         groups = [self._group(place, title, names, models) for place, (title, names) in enumerate(_GROUPS)]
@@ -75,7 +78,9 @@ class ZhixuAdminSite(AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from audit.admin_base import OBJECTS
+        from audit.admin_ledger import TROUBLES, VERDICTS
         from audit.selectors.entries import entries_of_type
+        from audit.services.standing import ledger_standing
         from consent.admin.shown import shown_findings
         from consent.admin.words import STATUSES
         from consent.selectors.dashboards import PLANNED_DAYS, overview_get
@@ -84,7 +89,12 @@ class ZhixuAdminSite(AdminSite):
 
         now = timezone.now()
         overview = overview_get(at=now)
+        standing = ledger_standing(now) if request.user.has_perm("audit.view_checkpoint") else None
         context = {
+            "standing": standing,
+            "ledger_sizes": (f"{standing.size:,}", f"{standing.pending:,}") if standing else (),
+            "ledger_verdict": VERDICTS[standing.colour] if standing else "",
+            "ledger_troubles": [TROUBLES[trouble] for trouble in standing.troubles] if standing else [],
             "overview": overview,
             "sizes": {
                 name: f"{size.rows:,}" if size.exact else f"≈ {size.rows:,}" for name, size in overview.sizes.items()

@@ -141,7 +141,7 @@ class ConsentRecordAdmin(LedgerAdmin):
     @_SECRET
     @method_decorator(sensitive_variables("content"))
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Open the sealed evidence of one record, for this one answer."""
+        """Open the sealed evidence of one record, for this one answer, which is kept nowhere (`admin_view`)."""
         back = HttpResponseRedirect(reverse("admin:consent_consentrecord_change", args=[pk]))
         if request.method != "POST":
             return back
@@ -172,9 +172,7 @@ class ConsentRecordAdmin(LedgerAdmin):
             "original": record,
             "content": [(PRIVATE.get(name, name), value) for name, value in (content or {}).items()],
         }
-        response = TemplateResponse(request, "admin/consent/consentrecord/revealed.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/consent/consentrecord/revealed.html", context)
 
     @staticmethod
     def _may_reveal(request: HttpRequest) -> bool:

@@ -133,30 +133,36 @@ def shown_receipt(receipt: StopReceipt, found: Preferences) -> Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What was said in one way at one time."""
+
+    word: str
+    at: datetime
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
-    """One thing a person said, and the receipt of it."""
+    """What a person said at once, and the number of the receipt of it."""
 
     number: str
-    said_at: datetime
-    word: str
-    what: list[str]
+    said: list[Said]
 
 
 def shown_acts(acts: Sequence[Sequence[AuditEntry]], found: Preferences) -> list[Act]:
-    """Say in words what a person said, the newest first."""
+    """Say in words what a person said, the newest first; what came in one import has one receipt."""
     shown = []
     for act in acts:
-        bodies: list[dict[str, Any]] = [entry_body(entry) for entry in act]
-        said = [body.get("d", {}) for body in bodies]
-        words = {str(_ACTS[body["type"]]) for body in bodies}
-        shown.append(
-            Act(
-                number=receipt_number(act[0].id),
-                said_at=min(datetime.fromisoformat(d["said_at"]) for d in said),
-                word=_listed(sorted(words)),
-                what=list(dict.fromkeys(_said_name(d, found) for d in said)),
+        alike: dict[tuple[str, datetime], list[str]] = {}
+        for entry in act:
+            body: dict[str, Any] = entry_body(entry)
+            said = body.get("d", {})
+            alike.setdefault((body["type"], datetime.fromisoformat(said["said_at"])), []).append(
+                _said_name(said, found)
             )
-        )
+        said_then = sorted(alike.items(), key=lambda pair: pair[0][1], reverse=True)
+        lines = [Said(str(_ACTS[kind]), at, _listed(dict.fromkeys(what))) for (kind, at), what in said_then]
+        shown.append(Act(receipt_number(act[0].id), lines))
     return shown
 
 

@@ -134,7 +134,7 @@ def page(name: str, *args: object) -> str:
 
 
 PAGES: dict[str, tuple[Callable[[], str], int]] = {
-    "overview": (lambda: page("index"), 12),
+    "overview": (lambda: page("index"), 20),
     "people": (lambda: page("consent_datasubject_changelist"), 10),
     "person": (lambda: page("consent_datasubject_change", most_said()), 16),
     "child": (lambda: page("consent_datasubject_change", Guardianship.objects.values_list("child", flat=True)[0]), 16),
