@@ -317,8 +317,8 @@ class CampaignAdmin(offers.FreshOffers, CodedAdmin):
             return None
         if sample is not None:
             return sample.reachable
-        if screening is None or screening.rows_done > REACHABLE_ROWS:
-            return None
+        if screening is None or screening.as_of or screening.rows_done > REACHABLE_ROWS:
+            return None  # as of an instant, single rows are not kept
         return rows_reachable(screening)
 
     @_PROTECTED

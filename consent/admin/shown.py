@@ -139,7 +139,8 @@ class Bar:
     """One bar of a chart, in the units of its viewBox."""
 
     code: str
-    label: str
+    words: str
+    label: str  # as much of the words as fits
     count: int
     share: str
     weight: str
@@ -162,6 +163,19 @@ class Chart:
 _WIDTH, _ROW, _TOP = 360, 44, 18
 
 
+_EM = 12  # the size of the chart's text
+
+
+def _fitted(label: str) -> str:
+    """Return as much of a label as fits above its bar: Chinese is a square per character, Latin about half of one."""
+    room = float(_WIDTH)
+    for place, letter in enumerate(label):
+        room -= _EM if ord(letter) > 0x2E7F else _EM * 0.56
+        if room < 0:
+            return f"{label[: place - 1]}…"
+    return label
+
+
 def chart_of(by_code: Mapping[str, int], total: int) -> Chart:
     """Return the chart of counts by reason code, the largest first, what is allowed on top."""
     known = [(Reason[code], count) for code, count in by_code.items() if code in Reason.__members__ and count]
@@ -174,7 +188,8 @@ def chart_of(by_code: Mapping[str, int], total: int) -> Chart:
         bars.append(
             Bar(
                 code=reason.name,
-                label=message(reason, language()),
+                words=message(reason, language()),
+                label=_fitted(message(reason, language())),
                 count=count,
                 share=f"{100 * count / total:.1f}%" if total else "",
                 weight=weight,

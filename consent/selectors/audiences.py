@@ -30,7 +30,7 @@ REACHABLE_ROWS = 200_000
 
 
 def rows_reachable(screening: Screening) -> int:
-    """Return on how many rows nothing of the person's own forbids or delays the send. Walks all its rows."""
+    """Return on how many rows of a live screening nothing of the person's own forbids or delays the send."""
     against = mask_of(Severity.DENY) | mask_of(Severity.HOLD) | mask_of(Severity.DEFER)
     rows = ScreeningRow.objects.filter(screening=screening).annotate(against=F("subject_bits").bitand(against))
     return rows.filter(against=0).count()

@@ -20,7 +20,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.actors import Actor
-from audit.admin_base import actor_of
+from audit.admin_base import EVENTS, actor_of
+from audit.domain.details import EVENT_DETAILS
 from audit.models import AuditEntry
 from audit.selectors.entries import entry_body
 from consent.decisions.engine import judge_send
@@ -117,6 +118,13 @@ def form_data(response: Any) -> dict[str, Any]:
             elif value is not None and value is not False:
                 data[bound.html_name] = str(value).replace("\n", "\r\n")
     return data
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_event_has_words() -> None:
+    assert set(EVENTS) == set(EVENT_DETAILS)
 
 
 # -- opening pages ---------------------------------------------------------------------------------------------------
