@@ -70,7 +70,7 @@ def split_note(note: str) -> tuple[str, list[SignatureLine]]:
             raw = base64.b64decode(encoded, validate=True)
         except ValueError:
             raise NoteError("bad signature line") from None
-        if len(raw) < 5:
+        if len(raw) < 5 or base64.b64encode(raw).decode() != encoded:  # one signature, one way to write it
             raise NoteError("bad signature line")
         lines.append(SignatureLine(name, raw[:4], raw[4:]))
     return text + "\n", lines
