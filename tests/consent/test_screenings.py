@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import string
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -382,12 +383,27 @@ def test_no_byte_of_a_manifest_can_be_changed(audience: Callable[..., AudienceFi
     data = manifest.encode()
 
     for place in range(len(data)):
-        changed = (data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]).decode("latin-1")
+        changed = (data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]).decode(errors="replace")
         try:
             found = note_open(changed, verifier)
         except NoteError:
             continue
         raise AssertionError(f"byte {place} was changed and the note opens: {found == text}")
+
+
+def test_a_signature_is_written_in_one_way_only(audience: Callable[..., AudienceFile]) -> None:
+    """Base64 has bits at its end that say nothing; a changed one is a changed byte all the same."""
+    manifest = screened(audience(*EVERYBODY)).manifest
+    verifier = signer("manifest").verifier
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    last = manifest.rstrip("=\n")[-1]
+
+    changed = manifest.replace(f"{last}=\n", f"{letters[letters.index(last) + 1]}=\n")
+
+    assert note_open(manifest, verifier)
+    assert changed != manifest
+    with pytest.raises(NoteError):
+        note_open(changed, verifier)
 
 
 def test_a_manifest_is_not_good_under_another_key(audience: Callable[..., AudienceFile]) -> None:

@@ -27,7 +27,7 @@ from tests.conftest import DEMO, ROOT
 
 CHUNK = 400
 ROWS = 1_000
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 LOCK = 4711
 
 _PREPARE = """
