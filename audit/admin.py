@@ -201,7 +201,7 @@ class AuditEntryAdmin(LedgerAdmin):
         entry = context.get("original")
         if entry is not None:
             head = checkpoint_latest()
-            index = leaf_index(entry.pk)
+            index = entry.index = leaf_index(entry.pk)
             context["covered_by"] = head if head and index is not None and index < head.size else None
             context["covered_size"] = f"{head.size:,}" if head else ""
             context["may_see_heads"] = request.user.has_perm("audit.view_checkpoint")
@@ -236,5 +236,5 @@ class AuditEntryAdmin(LedgerAdmin):
 
     @admin.display(description=_("place in the tree"))
     def place(self, entry: AuditEntry) -> str:
-        index = leaf_index(entry.pk)
+        index: int | None = getattr(entry, "index", None)
         return f"{index:,}" if index is not None else gettext("waits to be sequenced")
