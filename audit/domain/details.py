@@ -45,6 +45,7 @@ EVENT_DETAILS: dict[str, frozenset[str]] = {
     "sends.reported": frozenset({"rows", "accepted", "refused", "replayed", "sha256"}),
     "reconciliation.exported": frozenset({"since", "until", "campaign", "finding", "rows"}),
     "letter.exported": frozenset({"decision", "receipts", "language"}),
+    "states.folded": frozenset({"people"}),
     "register.changed": frozenset({"kind", "code", "action", "sha256"}),
     "screening.started": frozenset({"campaign", "input_sha256", "as_of"}),
     "screening.finished": _COUNTS | {"campaign", "manifest_sha256"},

@@ -7,7 +7,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from audit.actors import SYSTEM
 from audit.bulk import rows_source
+from audit.services.record import Event, audit_record
 from consent.domain.records import Slot, Standing, State, stand
 from consent.models import ConsentState, DataSubject
 from consent.models import Slot as SlotRow
@@ -134,13 +136,19 @@ def _slot_keys(slots: Collection[Slot], register: LiveRegister) -> dict[Slot, in
 
 
 def states_rebuild() -> int:
-    """Fold the whole ledger anew, a batch of people at a time, each locked. Returns the number of people."""
+    """Fold the whole ledger anew, a batch of people at a time, each locked. Returns the number of people.
+
+    Due after a change of the register that folding rests on, such as a new channel: who said "no" to all of them said
+    so to it too. The trail notes it, so that a verifier knows which register the states are of.
+    """
     count = 0
     for ids in _batches():
         with transaction.atomic():
             list(DataSubject.objects.select_for_update().filter(id__any=ids).order_by("id").values_list("id"))
             states_project(ids, register_live())
         count += len(ids)
+    with transaction.atomic():
+        audit_record(actor=SYSTEM, event=Event("states.folded", details={"people": count}))
     return count
 
 
