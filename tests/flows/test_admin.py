@@ -144,8 +144,8 @@ def page(name: str, *args: object) -> str:
 PAGES: dict[str, tuple[Callable[[], str], int]] = {
     "overview": (lambda: page("index"), 20),
     "people": (lambda: page("consent_datasubject_changelist"), 10),
-    "person": (lambda: page("consent_datasubject_change", most_said()), 16),
-    "child": (lambda: page("consent_datasubject_change", Guardianship.objects.values_list("child", flat=True)[0]), 16),
+    "person": (lambda: page("consent_datasubject_change", most_said()), 17),
+    "child": (lambda: page("consent_datasubject_change", Guardianship.objects.values_list("child", flat=True)[0]), 17),
     "who looked": (lambda: page("consent_datasubject_history", most_said()), 4),
     "why": (lambda: page("consent_datasubject_why", most_said()) + "?campaign=d11-sms", 29),
     "why, then": (
