@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from consent.domain.sends import DUTIES
@@ -213,7 +214,40 @@ def add_lean_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             "decisions_check_batch", "The same for up to 1,000 people", "BatchRequest", "BatchAnswer"
         ),
     }
+    for path, operations in result["paths"].items():
+        for operation in operations.values():
+            _file(path, operation)
+    result["paths"] = dict(sorted(result["paths"].items(), key=lambda item: _place(item[0])))
     return result
+
+
+_CHAPTERS = ("decisions", "screenings", "consents", "receipts", "sends", "audit", "about")
+_CHAPTER_OF = {
+    "uploads": "screenings",
+    "consent-imports": "consents",
+    "preference-links": "consents",
+    "send-receipts": "sends",
+    "send-receipt-imports": "sends",
+    "send-reconciliations": "sends",
+    "meta": "about",
+}
+
+
+def _chapter(path: str) -> str:
+    part = path.removeprefix("/api/v1/").split("/")[0]
+    return _CHAPTER_OF.get(part, part)
+
+
+def _place(path: str) -> tuple[int, str]:
+    chapter = _chapter(path)
+    return (_CHAPTERS.index(chapter) if chapter in _CHAPTERS else len(_CHAPTERS), path)
+
+
+def _file(path: str, operation: dict[str, Any]) -> None:
+    """Put an operation into its chapter, under the first sentence of what its view says of itself."""
+    operation["tags"] = [_chapter(path)]
+    words = " ".join(operation.get("description", "").split())
+    operation.setdefault("summary", re.split(r"(?<=[.?!])\s", words)[0].rstrip(".")[:120])
 
 
 def _scopes() -> dict[str, str]:

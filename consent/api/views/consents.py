@@ -254,6 +254,8 @@ class ConsentImportListView(APIView):
 
 
 class ConsentImportView(APIView):
+    """GET an import with its progress and counts."""
+
     scope = Scope.CONSENTS_WRITE
 
     @extend_schema(operation_id="consent_import_get", responses={200: OpenApiResponse(OpenApiTypes.OBJECT)})

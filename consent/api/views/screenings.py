@@ -174,6 +174,8 @@ class ScreeningView(APIView):
 
 
 class ScreeningCancelView(APIView):
+    """POST to stop a screening that is queued or running. One that is done stays done."""
+
     scope = Scope.SCREENINGS_RUN
 
     @extend_schema(operation_id="screening_cancel", request=None, responses={200: OpenApiResponse(OpenApiTypes.OBJECT)})

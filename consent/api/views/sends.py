@@ -202,6 +202,8 @@ class SendReceiptImportListView(APIView):
 
 
 class SendReceiptImportView(APIView):
+    """GET an import of send receipts with its progress and counts."""
+
     scope = Scope.INBOUND_WRITE
 
     @extend_schema(operation_id="send_receipt_import_get", responses={200: OpenApiResponse(OpenApiTypes.OBJECT)})
