@@ -24,7 +24,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_safe
 
 from audit.admin_base import Labels, LedgerAdmin, actor_of, choice_filter, day_or_time
-from consent.admin.words import FINDING_WEIGHTS, FINDINGS, OUTCOME_NUMBERS, SEND_STATUSES, SENDS, STATUSES
+from consent.admin.words import FINDINGS, OUTCOME_NUMBERS, SEND_STATUSES, SENDS, STATUSES
 from consent.domain.sends import SendFinding, findings_of
 from consent.models import SendMatch, SendReceipt, SendReport
 from consent.selectors.audiences import campaign_choices
@@ -54,6 +54,23 @@ _WIDTH, _ROW = 360, 44
 Period = dict[str, Any]
 
 
+WEIGHTS: dict[SendFinding, str] = {
+    SendFinding.NO_DECISION: "deny",
+    SendFinding.DENIED: "deny",
+    SendFinding.WITHDRAWN: "deny",
+    SendFinding.OTHER_PERSON: "deny",
+    SendFinding.OTHER_CAMPAIGN: "deny",
+    SendFinding.OTHER_CHANNEL: "deny",
+    SendFinding.LATE: "hold",
+    SendFinding.OTHER_VENDOR: "hold",
+    SendFinding.UNMET: "hold",
+    SendFinding.DOUBLE: "hold",
+    SendFinding.OUTSIDE_WINDOW: "defer",
+    SendFinding.UNREPORTED: "defer",
+}
+"""How bad a finding is, as tags are coloured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One campaign in the chart: how many sends, and how many of them with findings."""
@@ -71,7 +88,7 @@ class Bar:
 
 def tags_of(bits: int) -> list[tuple[str, Any, str]]:
     """Return findings as (code, words, weight)."""
-    return [(str(finding.name), FINDINGS[finding], FINDING_WEIGHTS[finding]) for finding in findings_of(bits)]
+    return [(str(finding.name), FINDINGS[finding], WEIGHTS[finding]) for finding in findings_of(bits)]
 
 
 def bars_of(tallies: Sequence[Tally], names: dict[str, str]) -> list[Bar]:
@@ -240,7 +257,7 @@ class SendReceiptAdmin(LedgerAdmin):
                 (
                     str(finding.name),
                     FINDINGS[finding],
-                    FINDING_WEIGHTS[finding],
+                    WEIGHTS[finding],
                     found.total.by_finding[finding],
                     urlencode(places | {"finding": str(finding.name), "show": "found"}),
                 )

@@ -162,20 +162,6 @@ FINDINGS: Labels = {
     SendFinding.DOUBLE: _("sent twice"),
 }
 """What is wrong with a send, in a few words."""
-FINDING_WEIGHTS: dict[SendFinding, str] = {
-    SendFinding.NO_DECISION: "deny",
-    SendFinding.DENIED: "deny",
-    SendFinding.WITHDRAWN: "deny",
-    SendFinding.OTHER_PERSON: "deny",
-    SendFinding.OTHER_CAMPAIGN: "deny",
-    SendFinding.OTHER_CHANNEL: "deny",
-    SendFinding.LATE: "hold",
-    SendFinding.OTHER_VENDOR: "hold",
-    SendFinding.UNMET: "hold",
-    SendFinding.DOUBLE: "hold",
-    SendFinding.OUTSIDE_WINDOW: "defer",
-    SendFinding.UNREPORTED: "defer",
-}
 SEND_STATUSES: Labels = {
     SendStatus.DELIVERED.value: _("delivered"),
     SendStatus.FAILED.value: _("failed"),

@@ -190,8 +190,8 @@ SEND_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 RECEIPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "sent_at": ("发送时间", "下发时间"),
-    "decision_id": ("决策编号", "决策号"),
-    "screening": ("筛选编号", "筛选号"),
+    "decision_id": ("决定编号", "决策编号"),
+    "screening": ("筛查编号", "筛选编号"),
     "row_no": ("行号",),
     "identifier": ("接收标识", "接收人", "号码", *_PHONE, *_EMAIL),
     "identifier_type": ("标识类型",),

@@ -66,6 +66,11 @@ class Letter:
     language: str
 
     @property
+    def unsubscribe(self) -> bool:
+        """Tell whether the way out that the message names is a link: each message has its own."""
+        return "http" in self.optout
+
+    @property
     def proper(self) -> bool:
         """Tell whether all that the message needed is on record: an answer in time, and a "yes" if it needs one."""
         return not self.wrong and (self.proof.grant is not None or not self.marketing)
