@@ -291,10 +291,11 @@ def _separate_choices(person: Person, standing: Standing, at: datetime) -> Itera
 
 def _past_of(subject_id: int, register: LiveRegister) -> tuple[Person, Past]:
     """Load a person with everybody who shares an identifier with him, and what was said to those identifiers."""
-    own = Identifier.objects.filter(subject_id=subject_id).values("lookup")
-    sharing = Identifier.objects.filter(lookup__in=own).values("subject_id")
+    # Three look-ups by key, not one nested query: its plan depends on statistics, and a page must not.
+    own = Identifier.objects.filter(subject_id=subject_id).values_list("lookup", flat=True)
+    sharing = Identifier.objects.filter(lookup__any=list(own)).values_list("subject_id", flat=True)
     held: dict[int, list[Identifier]] = defaultdict(list)
-    for row in Identifier.objects.filter(subject_id__in=sharing).defer("sealed"):
+    for row in Identifier.objects.filter(subject_id__any=set(sharing)).defer("sealed"):
         held[row.subject_id].append(row)
     ids = {subject_id, *held}
     records = records_for(ids, register)

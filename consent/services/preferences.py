@@ -136,7 +136,7 @@ def _said_already(
     if same is None or records.filter(id__gt=same.id).exclude(act__in=NO).exists():
         return None
     accepted_since = TemplateSubscription.objects.filter(
-        lookup__in=Identifier.objects.filter(subject_id=subject_id).values("lookup"),
+        lookup__any=list(Identifier.objects.filter(subject_id=subject_id).values_list("lookup", flat=True)),
         action=WxAction.ACCEPT,
         said_at__gt=same.said_at,
     )
