@@ -40,7 +40,9 @@ def _due(target: AnchorTarget, checkpoint: Checkpoint, at: datetime) -> bool:
         return True
     latest = tried[0]
     if latest.succeeded:
-        return latest.size < checkpoint.size and bool(at >= latest.anchored_at + target.every)
+        traces = Anchor.objects.filter(succeeded=True, id__gte=latest.id).count()
+        grown = checkpoint.size - latest.size > traces  # that heads were anchored is no reason to anchor again
+        return grown and bool(at >= latest.anchored_at + target.every)
     failures = next((n for n, row in enumerate(tried) if row.succeeded), len(tried))
     retry: datetime = latest.anchored_at + min(FIRST_RETRY * 2 ** (failures - 1), LONGEST_RETRY)
     return at >= retry

@@ -196,7 +196,7 @@ def _execute(
         values |= {"kinds": kinds, "lookups": lookups, "ids": ids}
     text, names = _statement(shape, single)
     connection.ensure_connection()
-    with psycopg.RawCursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, psycopg.RawCursor(connection.connection) as cursor:
         cursor.execute(text, [_literal(values[name]) for name in names], prepare=True, binary=True)
         return [_Row(*row) for row in cursor.fetchall()]
 

@@ -155,6 +155,17 @@ def test_nothing_is_due_when_nothing_came(paper: AnchorTarget) -> None:
     assert anchors_due(database_now() + timedelta(days=1)) == []
 
 
+def test_an_anchor_s_own_trace_is_no_reason_for_the_next(paper: AnchorTarget) -> None:
+    grow()
+    put(paper)
+    ledger_step()
+    later = database_now() + timedelta(days=1)
+    assert anchors_due(later) == []
+    grow(1)
+
+    assert anchors_due(later) == [paper]
+
+
 def test_a_failure_is_noted_said_and_tried_again_ever_more_slowly(
     settings: LazySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

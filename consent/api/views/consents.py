@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.http import FileResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -102,24 +103,25 @@ class ConsentView(APIView):
         at = timezone.now()
         actor = Actor("api", principal_of(request).ref)
         try:
-            captured = consents_record(
-                identifiers=[
-                    GivenIdentifier(IDENTIFIER_TYPES[i["type"]], i["id"], bool(i["verified"]), i["app"])
-                    for i in wanted["subject"]["identifiers"]
-                ],
-                items=[_item(item) for item in wanted["items"]],
-                point=wanted.get("point"),
-                notice=GivenNotice(**wanted["notice"]) if "notice" in wanted else None,
-                evidence=_evidence(wanted.get("evidence", {})),
-                said_at=wanted["event_time"],
-                birth_date=wanted["subject"]["birth_date"],
-                actor=actor,
-                at=at,
-                request_id=request_id_of(request._request),
-            )
+            with transaction.atomic():  # what the answer says is stored, or nothing is
+                captured = consents_record(
+                    identifiers=[
+                        GivenIdentifier(IDENTIFIER_TYPES[i["type"]], i["id"], bool(i["verified"]), i["app"])
+                        for i in wanted["subject"]["identifiers"]
+                    ],
+                    items=[_item(item) for item in wanted["items"]],
+                    point=wanted.get("point"),
+                    notice=GivenNotice(**wanted["notice"]) if "notice" in wanted else None,
+                    evidence=_evidence(wanted.get("evidence", {})),
+                    said_at=wanted["event_time"],
+                    birth_date=wanted["subject"]["birth_date"],
+                    actor=actor,
+                    at=at,
+                    request_id=request_id_of(request._request),
+                )
+                link = preference_link_create(subject_id=captured.subject_id, actor=actor, at=at)
         except ConsentRefusedError as refused:
             raise _refusal(refused) from None
-        link = preference_link_create(subject_id=captured.subject_id, actor=actor, at=at)
         return Response(
             {
                 "subject": public_id("sub", captured.subject_ref),
