@@ -28,10 +28,10 @@ from consent.admin.reconciliations import tags_of
 from consent.admin.shown import reason_words, shown_duties, shown_findings, shown_remedies, shown_verdict
 from consent.admin.words import (
     ACTS,
+    APOLOGIES,
     BUNDLES,
     CONTROLS,
     DEFECTS,
-    FINDINGS,
     OUTCOMES,
     SEND_STATUSES,
     SENDS,
@@ -364,7 +364,8 @@ class DataSubjectAdmin(LedgerAdmin):
                 "kind": IDENTIFIERS.get(letter.kind, ""),
                 "act": ACTS.get(grant.act, grant.act) if grant else "",
                 "control": CONTROLS.get(grant.control, grant.control) if grant else "",
-                "wrong": [FINDINGS[finding] for finding in letter.wrong],
+                "wrong": [APOLOGIES[finding] for finding in letter.wrong],
+                "gap": " " if spoken == "en" else "",  # between sentences
             }
             html = render_to_string("admin/consent/letter.html", context, request)
         response = HttpResponse(html)

@@ -162,6 +162,16 @@ FINDINGS: Labels = {
     SendFinding.DOUBLE: _("sent twice"),
 }
 """What is wrong with a send, in a few words."""
+APOLOGIES: Labels = {
+    SendFinding.NO_DECISION: _("it was sent without being checked with our records first"),
+    SendFinding.DENIED: _("it was sent although the check said no"),
+    SendFinding.LATE: _("it was sent too long after the check"),
+    SendFinding.WITHDRAWN: _("it was sent although you had said no"),
+    SendFinding.OTHER_CHANNEL: _("it was sent over a channel that was not checked"),
+    SendFinding.OTHER_CAMPAIGN: _("it was sent for something that was not checked"),
+    SendFinding.OTHER_PERSON: _("it was sent on a check of somebody else"),
+}
+"""The same in a letter to the person it was sent to."""
 SEND_STATUSES: Labels = {
     SendStatus.DELIVERED.value: _("delivered"),
     SendStatus.FAILED.value: _("failed"),

@@ -184,7 +184,7 @@ def test_the_letter_about_a_shadow_send_claims_no_consent_check_and_apologises(d
     html = letter(desk, sends, sends.shadow)
 
     assert "道歉" in html
-    assert "没有决定" in html
+    assert "没有与我们的记录核对" in html
     assert "结果为可以" not in html
     assert "依据您的同意处理" not in html
 
