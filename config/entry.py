@@ -46,7 +46,8 @@ def _run_tests(args: list[str]) -> None:
     os.chdir(ROOT)
     import pytest
 
-    sys.exit(pytest.main(args))
+    # The whole suite on as many cores as there are, up to four; a file stays on one. Given arguments go to pytest.
+    sys.exit(pytest.main(args or ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]))
 
 
 def _start_cluster(command: str, argv: list[str]) -> None:
