@@ -457,6 +457,7 @@ EVENTS: Labels = {
     "api_client.changed": _("API client changed"),
     "decision.sealed": _("Decisions sealed"),
     "decision.replayed": _("Decision judged again"),
+    "states.folded": _("Stored states folded anew"),
     "key.announced": _("Signing key announced"),
     "ledger.heartbeat": _("Ledger at rest, still running"),
     "ledger.exported": _("Ledger exported"),

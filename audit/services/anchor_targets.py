@@ -193,16 +193,16 @@ class MailTarget:
         return Kept(checkpoint.note)
 
 
-_MAIL_SUBJECT = "知许审计账本检查点 %(size)s / Zhixu ledger checkpoint %(size)s"
+_MAIL_SUBJECT = "知许审计台账检查点 %(size)s / Zhixu ledger checkpoint %(size)s"
 _MAIL_BODY = """\
 您好：
 
-这是审计账本“%(origin)s”的签名检查点，其中共有 %(size)s 条记录，比上一封邮件多 %(added)s 条。
+这是审计台账“%(origin)s”的签名检查点，其中共有 %(size)s 条记录，比上一封邮件多 %(added)s 条。
 签名时间（UTC）：%(at)s
 根哈希：%(root)s
 
-请保留这封邮件，不必做别的。日后如有人改写或删除了此前的任何一条记录，账本就无法再与这个检查点相符；
-核验时请把附件与账本的导出文件一起交给核验程序。邮件中没有个人信息。
+请保留这封邮件，不必做别的。日后如有人改写或删除了此前的任何一条记录，台账就无法再与这个检查点相符；
+核验时请把附件与台账的导出文件一起交给核验程序。邮件中没有个人信息。
 
 ----
 
