@@ -21,11 +21,12 @@ OFFICER = Actor("user", "officer-1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the planted faults out unless they are asked for: they run other tests, for minutes."""
-    if "planted" not in config.getoption("markexpr"):
-        left_out = [item for item in items if item.get_closest_marker("planted")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leave out what takes minutes unless it is asked for: planted faults, and the full count of kills and roles."""
+    for marker in ("planted", "nightly"):
+        if marker not in config.getoption("markexpr"):
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
 
 
 class _UndoError(Exception):

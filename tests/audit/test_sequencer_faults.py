@@ -168,6 +168,7 @@ def test_two_sequencers_at_once_neither_lose_nor_double(
         assert faults(own.superuser_url, verifier=verifier) == []
 
 
+@pytest.mark.nightly
 def test_an_entry_that_commits_late_is_not_passed_over(settled: Shop, sequencers: Victims) -> None:
     with settled.copied() as own:
         assert sequencers.do(own, {"do": "write late"}) == [0]
@@ -179,6 +180,7 @@ def test_an_entry_that_commits_late_is_not_passed_over(settled: Shop, sequencers
 STORE = "ALTER TABLE {0} DISABLE TRIGGER USER; {1}; ALTER TABLE {0} ENABLE ALWAYS TRIGGER {2}"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("mutant", ["takes entries by a cursor", ""])
 def test_planted_a_cursor_loses_entries(settled: Shop, sequencers: Victims, mutant: str) -> None:
     with settled.copied() as own:
@@ -188,6 +190,7 @@ def test_planted_a_cursor_loses_entries(settled: Shop, sequencers: Victims, muta
         assert (faults(own.superuser_url) != []) == bool(mutant)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("mutant", ["works without a transaction", ""])
 def test_planted_without_a_transaction_a_kill_loses_entries(settled: Shop, sequencers: Victims, mutant: str) -> None:
     with settled.copied() as own:
@@ -198,6 +201,7 @@ def test_planted_without_a_transaction_a_kill_loses_entries(settled: Shop, seque
         assert (faults(own.superuser_url) != []) == bool(mutant)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("mutant", "bare", "broken"),
     [("takes no lock", True, True), ("takes no lock", False, False), ("", True, False)],
@@ -230,6 +234,7 @@ ENTRIES = """
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("mutant", "edit"),
     [
@@ -379,6 +384,7 @@ def test_a_fault_answers_with_a_problem_and_says_nothing_of_the_inside(served: t
         assert "space" not in answer.text
 
 
+@pytest.mark.nightly
 def test_planted_a_web_that_goes_on_without_a_trace_is_found(settled: Shop) -> None:
     """It swallows a trace that cannot be written, and allows without keeping the decision."""
     with settled.copied() as own, own.serving(app="tests.audit.planted_wsgi:application") as base:
@@ -514,6 +520,7 @@ def test_without_a_sequencer_checks_and_withdrawals_go_on_and_readiness_tells_th
     assert ready() == (200, "ok", "late")
 
 
+@pytest.mark.nightly
 def test_a_sequencer_process_anchors_beside_its_rounds(settled: Shop, tmp_path: Path) -> None:
     """A target that hangs is no hindrance: the rounds go on, the other target is served, what failed is noted."""
     paper = tmp_path / "anchors.jsonl"

@@ -289,6 +289,7 @@ def test_a_killed_import_goes_on_and_ends_as_if_nothing_had_been(
     assert finished(place) == 1
 
 
+@pytest.mark.nightly
 def test_the_same_command_goes_on_with_the_import_that_was_killed(
     place: Place, consents: Path, undisturbed: Undisturbed
 ) -> None:
@@ -302,6 +303,7 @@ def test_the_same_command_goes_on_with_the_import_that_was_killed(
     assert errors(place) == undisturbed.errors
 
 
+@pytest.mark.nightly
 def test_the_same_command_at_once_and_the_sweep_after_it_double_nothing(
     place: Place, consents: Path, undisturbed: Undisturbed
 ) -> None:
@@ -315,6 +317,7 @@ def test_the_same_command_at_once_and_the_sweep_after_it_double_nothing(
     assert [status for status, *_ in jobs(place)] == ["done", "done"]
 
 
+@pytest.mark.nightly
 def test_a_dry_run_does_not_go_on_with_a_killed_import_nor_an_import_with_a_killed_dry_run(
     place: Place, consents: Path, undisturbed: Undisturbed
 ) -> None:
@@ -330,6 +333,7 @@ def test_a_dry_run_does_not_go_on_with_a_killed_import_nor_an_import_with_a_kill
     assert ledger(place) == undisturbed.ledger
 
 
+@pytest.mark.nightly
 def test_a_file_that_was_mended_after_the_kill_is_imported_from_its_beginning(
     place: Place, consents: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -447,6 +451,7 @@ def test_a_killed_screening_goes_on_and_ends_as_if_nothing_had_been(
     assert results(shop) == undisturbed_results[mode]
 
 
+@pytest.mark.nightly
 def test_a_screening_killed_again_and_again_still_ends_as_if_nothing_had_been(
     shop: Place, audience: Path, undisturbed_results: dict[str, dict[str, Any]]
 ) -> None:
@@ -460,6 +465,7 @@ def test_a_screening_killed_again_and_again_still_ends_as_if_nothing_had_been(
     assert results(shop) == undisturbed_results["now"]
 
 
+@pytest.mark.nightly
 def test_an_audience_that_was_changed_after_the_kill_is_not_screened_on(shop: Place, tmp_path: Path) -> None:
     """The manifest names one file; half of one and half of another is none."""
     audience = tmp_path / "audience.csv"
