@@ -24,6 +24,9 @@ from tests.shop import Shop, database_made, execute
 CHECK = "/api/v1/decisions/check"
 
 
+pytestmark = pytest.mark.nightly  # a shop of its own, and a process for each role
+
+
 @pytest.fixture(scope="module")
 def open_shop(shop: Shop) -> Iterator[tuple[Shop, str]]:
     """The shop, served under the web's role; jobs wait for a worker."""
@@ -101,7 +104,6 @@ def test_an_officer_signs_in_reads_and_changes_the_register(own: Shop, base: str
     assert execute(own.superuser_url, "SELECT name FROM governance_brand WHERE code = 'new'") == [("新品牌",)]
 
 
-@pytest.mark.nightly
 def test_the_worker_role_screens_and_imports(own: Shop, api: Api) -> None:
     body = {
         "campaign": "d11-sms",
@@ -317,7 +319,6 @@ def test_nobody_hangs_the_owner_s_triggers_on_a_table_of_his_own(own: Shop, func
     assert refused(own.url("zx_web"), f"{statement} FOR EACH STATEMENT EXECUTE FUNCTION {function}()")
 
 
-@pytest.mark.nightly
 def test_a_second_run_has_nothing_to_do_and_repairs_what_drifted(own: Shop) -> None:
     assert "nothing to do" in own.manage("zx_owner", "roles_create").stdout
     execute(
@@ -350,7 +351,6 @@ def test_a_second_run_has_nothing_to_do_and_repairs_what_drifted(own: Shop) -> N
     execute(own.superuser_url, "DROP TABLE stray")
 
 
-@pytest.mark.nightly
 def test_a_table_of_the_next_release_can_be_read_and_added_to_but_not_changed(own: Shop) -> None:
     execute(own.url("zx_owner"), "CREATE TABLE next (id bigint GENERATED ALWAYS AS IDENTITY, x int)")
     try:
@@ -363,7 +363,6 @@ def test_a_table_of_the_next_release_can_be_read_and_added_to_but_not_changed(ow
         execute(own.url("zx_owner"), "DROP TABLE next")
 
 
-@pytest.mark.nightly
 def test_passwords_lie_in_files_nobody_else_may_read(own: Shop, tmp_path: Path) -> None:
     folder = own.home / "passwords"
     files = sorted(folder.iterdir())
@@ -382,7 +381,6 @@ def test_passwords_lie_in_files_nobody_else_may_read(own: Shop, tmp_path: Path) 
         (folder / "zx_read").chmod(0o600)
 
 
-@pytest.mark.nightly
 def test_who_may_not_make_roles_is_told_so(own: Shop) -> None:
     execute(own.superuser_url, "ALTER ROLE zx_read CREATEDB")
     try:
@@ -412,7 +410,6 @@ def checked(own: Shop, role: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.nightly
 def test_the_deploy_check_wants_the_web_s_own_role(own: Shop) -> None:
     good, owner = checked(own, "zx_web"), checked(own, "zx_owner")
 
@@ -432,7 +429,6 @@ DRIFT = {
 }
 
 
-@pytest.mark.nightly
 def test_each_right_too_many_is_found(own: Shop) -> None:
     show = "import django; django.setup()\nfrom audit.selectors.roles import role_faults\n"
     show += "print(*role_faults('zx_web'), sep='\\n')"
@@ -463,7 +459,6 @@ def test_production_does_not_start_under_a_role_that_can_rewrite_the_ledger(own:
     assert ready.json()["role"] is True
 
 
-@pytest.mark.nightly
 def test_the_sequencer_and_the_worker_do_not_start_under_another_role(own: Shop) -> None:
     sequencer = own.manage("zx_owner", "ledger_sequencer", "--once", check=False, **production(own))
     assert sequencer.returncode == 3
@@ -474,7 +469,6 @@ def test_the_sequencer_and_the_worker_do_not_start_under_another_role(own: Shop)
     assert "Use zx_worker" in worker.stderr
 
 
-@pytest.mark.nightly
 def test_nothing_is_created_by_a_dry_run(shop: Shop) -> None:
     with database_made(f"empty_{int(time.time())}") as name:
         empty = Shop(name, shop.home)

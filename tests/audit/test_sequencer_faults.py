@@ -150,6 +150,7 @@ def _whole(line: str) -> bool:
     return True
 
 
+@pytest.mark.nightly
 def test_two_sequencers_at_once_neither_lose_nor_double(
     settled: Shop, verifier: str, sequencers: Victims, busy: Victims, tmp_path: Path
 ) -> None:
@@ -418,6 +419,7 @@ def small_disk() -> Iterator[Path | None]:
         place.rmdir()
 
 
+@pytest.mark.nightly
 def test_a_full_disk_loses_nothing_that_was_acknowledged(served: tuple[Shop, str], sequencers: Victims) -> None:
     """The entries' table on a disk that fills up: errors only, and what was acknowledged is there, and nothing else."""
     with small_disk() as disk:

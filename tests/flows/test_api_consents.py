@@ -154,14 +154,14 @@ def test_state_and_history_are_told_now_and_as_of_then(api: Api) -> None:
 
 
 def test_the_same_consent_sent_twice_is_one_event(api: Api) -> None:
-    body = given("twice@example.com")
+    body = given("told-twice@example.com")
 
     first = api.post("/api/v1/consents", body, headers={"Idempotency-Key": "consent-1"})
     again = api.post("/api/v1/consents", body, headers={"Idempotency-Key": "consent-1"})
 
     assert first.json() == again.json()
     assert again.headers["Idempotency-Replayed"] == "true"
-    query = {"subject": {"type": "email", "id": "twice@example.com"}, "history": True}
+    query = {"subject": {"type": "email", "id": "told-twice@example.com"}, "history": True}
     assert len(api.post("/api/v1/consents/query", query).json()["history"]) == 1
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -256,6 +256,14 @@ def undisturbed(prepared: Place, consents: Path) -> Undisturbed:
         return Undisturbed(ledger(place), jobs(place), errors(place))
 
 
+_FIRST = "the first chunk written, not committed"
+
+
+def in_the_gate(stops: Iterable[str]) -> list[Any]:
+    """Of the places where a job is killed the hardest is in every run, the others in the nightly one."""
+    return [pytest.param(stop, marks=() if stop == _FIRST else pytest.mark.nightly) for stop in stops]
+
+
 IMPORT_STOPS = {
     "claimed": "new.attempt > old.attempt",
     "the first chunk written, not committed": f"new.rows_done = {CHUNK}",
@@ -273,7 +281,7 @@ def test_the_file_of_the_import_tests_has_what_it_must_have(undisturbed: Undistu
     assert len(undisturbed.ledger["records"]) == accepted
 
 
-@pytest.mark.parametrize("stop", IMPORT_STOPS)
+@pytest.mark.parametrize("stop", in_the_gate(IMPORT_STOPS))
 def test_a_killed_import_goes_on_and_ends_as_if_nothing_had_been(
     place: Place, consents: Path, undisturbed: Undisturbed, stop: str
 ) -> None:
@@ -437,7 +445,10 @@ def test_the_audience_of_the_screening_tests_has_what_it_must_have(
 
 @pytest.mark.parametrize(
     ("mode", "stop"),
-    [*(("now", stop) for stop in SCREENING_STOPS), ("from the ledger", "the first chunk written, not committed")],
+    [
+        *(pytest.param("now", *stop.values, marks=stop.marks) for stop in in_the_gate(SCREENING_STOPS)),
+        pytest.param("from the ledger", _FIRST, marks=pytest.mark.nightly),
+    ],
 )
 def test_a_killed_screening_goes_on_and_ends_as_if_nothing_had_been(
     shop: Place, audience: Path, undisturbed_results: dict[str, dict[str, Any]], mode: str, stop: str
